@@ -1,0 +1,81 @@
+// SPDX-License-Identifier: Apache-2.0
+import type { Duplex } from "node:stream";
+import type {
+  AgentMessage,
+  HostMessage,
+  ProcessExited,
+  StreamHello,
+} from "../../cri-proto/generated/lightvm/agent/v1/agent.ts";
+import type { GuestEnd } from "../../cri-proto/generated/lightvm/vmm/v1/vmm.ts";
+
+/** A call to the agent, without its id. */
+export type AgentCall = NonNullable<HostMessage["call"]>;
+/** A reply of the agent that is not a failure. */
+export type AgentReply = NonNullable<AgentMessage["body"]>;
+
+/** What a pod's VM must have; fixed for its life. */
+export interface PodVmSpec {
+  /** Sandbox id: 64 hexadecimal digits. */
+  readonly id: string;
+  /** For humans, seen in `xl list`: namespace/name shortened to 64 bytes. */
+  readonly name: string;
+  readonly vcpus: number;
+  /** Guest RAM in bytes, a multiple of 4096. */
+  readonly memoryBytes: number;
+}
+
+/** Where the time of a create went, in order; nanoseconds as the VMM measured them. */
+export interface BreakdownStep {
+  readonly phase: "prepare" | "execute" | "toolstack";
+  readonly name: string;
+  readonly nanoseconds: bigint;
+  readonly hypercalls: number;
+  readonly bytesCopied: bigint;
+}
+
+/** How a pod's VM ended, and when. */
+export interface PodVmEnd {
+  readonly reason: GuestEnd["reason"] | "vmm-died" | "destroyed";
+  readonly message: string;
+  /** Host CLOCK_REALTIME in nanoseconds. */
+  readonly at: bigint;
+}
+
+/**
+ * The VM of one pod, running or ended. Lives as long as lightvmd knows the pod; a restarted
+ * lightvmd adopts it again (`Toolstack.adopt`).
+ */
+export interface PodVm {
+  readonly id: string;
+  /** Xen's number of the domain. */
+  readonly domid: number;
+  readonly breakdown: readonly BreakdownStep[];
+  /** Resolves when the VM is gone for good, for whatever reason; never rejects. */
+  readonly ended: Promise<PodVmEnd>;
+  /** Set once `ended` has resolved. */
+  readonly end: PodVmEnd | undefined;
+  /**
+   * Hot-plugs an image file (EROFS) read-only; the same path is plugged once and shared.
+   * Returns the noxs device id.
+   */
+  attachImage(path: string, signal: AbortSignal): Promise<number>;
+  /** Opens (creates, appends) the CRI log file at `path` and hands it to the VMM; "" drops output. */
+  setContainerLog(
+    containerId: string,
+    path: string,
+    terminal: boolean,
+    signal: AbortSignal,
+  ): Promise<void>;
+  /** One call to the agent. Throws LightvmError; agent failures keep their meaning in `code`. */
+  call(call: AgentCall, options: { signal: AbortSignal; timeoutMs?: number }): Promise<AgentReply>;
+  /** Opens one stdio stream of an exec; must be open before the Exec call. */
+  openStream(hello: StreamHello, signal: AbortSignal): Promise<Duplex>;
+  /** Exits of containers and execs, from the moment of subscription. Returns the unsubscribe. */
+  onProcessExited(listener: (exit: ProcessExited) => void): () => void;
+  /** Exits of containers that this VM has seen so far, also before lightvmd's last start. */
+  containerExits(): Promise<readonly ProcessExited[]>;
+  /** Ends the guest in good order (agent Shutdown), destroys it when `graceMs` is over. Idempotent. */
+  stop(graceMs: number): Promise<void>;
+  /** Ends the VMM, destroys the domain, removes jail and pod directory. Idempotent, never leaks. */
+  destroy(): Promise<void>;
+}

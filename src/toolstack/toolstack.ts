@@ -1,0 +1,28 @@
+// SPDX-License-Identifier: Apache-2.0
+import type { PodVm, PodVmSpec } from "./pod-vm.ts";
+
+/** What the host has, for admission, Status and doctor. */
+export interface HostState {
+  /** For example "4.20.3". */
+  readonly xenVersion: string;
+  readonly freeMemoryBytes: bigint;
+  readonly totalMemoryBytes: bigint;
+}
+
+/** Makes, finds again and cleans up the VMs of pods. The only way from a service to a domain. */
+export interface Toolstack {
+  /**
+   * Builds, boots and returns a VM whose agent answers. Undoes everything when it throws:
+   * resource-exhausted (no Xen memory), unavailable (no Xen, agent never answered, guest died at
+   * boot: the message then ends with the last lines of the boot log), cancelled.
+   */
+  create(spec: PodVmSpec, signal: AbortSignal): Promise<PodVm>;
+  /**
+   * After a restart: finds the VM of a pod that lightvmd remembers. undefined when nothing of it
+   * is left; a PodVm with `end` set when it has died meanwhile.
+   */
+  adopt(spec: PodVmSpec, signal: AbortSignal): Promise<PodVm | undefined>;
+  /** Destroys each domain, VMM, jail and pod directory of ours that is not in `known`. */
+  destroyOrphans(known: ReadonlySet<string>): Promise<void>;
+  host(): HostState;
+}
