@@ -1,0 +1,118 @@
+// SPDX-License-Identifier: Apache-2.0
+import { readFileSync } from "node:fs";
+import { parse } from "smol-toml";
+import { z } from "zod";
+import { LightvmError } from "./errors.ts";
+
+/** Where a node keeps its configuration unless `--config` says otherwise. */
+export const DEFAULT_CONFIG_PATH = "/etc/lightvm/config.toml";
+
+const absolutePath = z.string().regex(/^\//, "must be an absolute path");
+const mebibytes = z.number().int().positive();
+const seconds = z.number().positive();
+
+const mirror = z.strictObject({
+  /** Base URL that is asked instead, for example "https://mirror.example". */
+  url: z.url({ protocol: /^https?$/ }),
+});
+
+const registry = z.strictObject({
+  /** Asked in order, before the registry itself. */
+  mirrors: z.array(mirror).default([]),
+  /** Speak HTTP without TLS to the registry itself. */
+  plain_http: z.boolean().default(false),
+  /** PEM file of the authorities that are trusted for this registry, beside the system's. */
+  ca_file: absolutePath.optional(),
+});
+
+/** The file as an administrator writes it. Every key is optional. */
+const fileSchema = z.strictObject({
+  /** UNIX socket on which the CRI is served. */
+  socket: absolutePath.default("/run/lightvm/lightvmd.sock"),
+  /** What dies with the machine: pod directories. */
+  run_directory: absolutePath.default("/run/lightvm"),
+  /** What survives a reboot: records, images, jails. */
+  state_directory: absolutePath.default("/var/lib/lightvm"),
+  /** Binaries, guest kernels, addon. */
+  library_directory: absolutePath.default("/usr/lib/lightvm"),
+  log: z
+    .strictObject({
+      level: z.enum(["trace", "debug", "info", "warn", "error", "fatal"]).default("info"),
+    })
+    .prefault({}),
+  vm: z
+    .strictObject({
+      /** vCPUs of a pod whose containers ask for none. */
+      vcpus: z.number().int().min(1).max(64).default(1),
+      /** RAM of a pod whose containers ask for none. */
+      memory_mib: mebibytes.min(16).default(64),
+      /** RAM added to what the containers ask for: guest kernel, agent, page tables. */
+      overhead_mib: z.number().int().nonnegative().default(24),
+      /** From unpause until the agent has said hello. */
+      boot_timeout_seconds: seconds.default(30),
+      /** One call to a VMM process, boot and agent calls aside. */
+      vmm_timeout_seconds: seconds.default(20),
+      /** Xen memory that pods may not use. */
+      reserved_memory_mib: z.number().int().nonnegative().default(32),
+      /** noxs device slots: what a guest can ever hold at once (three are used by the base). */
+      device_slots: z.number().int().min(4).max(63).default(32),
+      /** Added to the guest kernel's command line. */
+      kernel_arguments: z.string().default(""),
+      /** First uid (and gid) of the VMM processes; each pod gets one of its own above it. */
+      first_uid: z.number().int().min(1).default(2_000_000_000),
+    })
+    .prefault({}),
+  image: z
+    .strictObject({
+      /** Registry host (as in the image reference) → how to reach it. */
+      registries: z.record(z.string(), registry).default({}),
+    })
+    .prefault({}),
+  network: z
+    .strictObject({
+      cni_config_directory: absolutePath.default("/etc/cni/net.d"),
+      cni_binary_directory: absolutePath.default("/opt/cni/bin"),
+    })
+    .prefault({}),
+});
+
+export type LogLevel = Config["log"]["level"];
+/** How one registry is reached. */
+export type RegistryConfig = z.output<typeof registry>;
+/** The whole configuration, defaults filled in. Keys are spelled as in the file. */
+export type Config = z.output<typeof fileSchema>;
+
+/** Checks a parsed TOML document. `origin` names it in the error. */
+export function parseConfig(document: unknown, origin: string): Config {
+  const result = fileSchema.safeParse(document);
+  if (result.success) return result.data;
+  const issues = result.error.issues.map((issue) => {
+    const key = issue.path.join(".");
+    return key === "" ? issue.message : `${key}: ${issue.message}`;
+  });
+  throw new LightvmError("invalid-argument", `${origin} is not valid: ${issues.join("; ")}`);
+}
+
+/**
+ * Reads the configuration. A file that does not exist means all defaults, but only at the default
+ * path: one that was asked for must be there.
+ */
+export function loadConfig(path: string | undefined): Config {
+  const file = path ?? DEFAULT_CONFIG_PATH;
+  let text: string;
+  try {
+    text = readFileSync(file, "utf8");
+  } catch (error) {
+    if (path === undefined && (error as NodeJS.ErrnoException).code === "ENOENT") {
+      return parseConfig({}, "the default configuration");
+    }
+    throw new LightvmError("not-found", `cannot read the configuration ${file}`, { cause: error });
+  }
+  let document: unknown;
+  try {
+    document = parse(text);
+  } catch (error) {
+    throw new LightvmError("invalid-argument", `${file} is not valid TOML`, { cause: error });
+  }
+  return parseConfig(document, file);
+}

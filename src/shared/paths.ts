@@ -1,0 +1,34 @@
+// SPDX-License-Identifier: Apache-2.0
+import { join } from "node:path";
+import type { Config } from "./config.ts";
+
+/** Every fixed place on a node, in one table. */
+export interface NodePaths {
+  readonly vmmBinary: string;
+  readonly addon: string;
+  readonly kernelUp: string;
+  readonly kernelSmp: string;
+  readonly initramfs: string;
+  /** One directory a pod. */
+  readonly pods: string;
+  /** One empty directory a pod: the root of its VMM process. */
+  readonly jails: string;
+  readonly database: string;
+  readonly images: string;
+}
+
+/** The places that follow from the configured directories. */
+export function nodePaths(config: Config): NodePaths {
+  const { library_directory: library, run_directory: run, state_directory: state } = config;
+  return {
+    vmmBinary: join(library, "bin", "lightvm-vmm"),
+    addon: join(library, "addon.node"),
+    kernelUp: join(library, "guest", "vmlinux-up"),
+    kernelSmp: join(library, "guest", "vmlinux-smp"),
+    initramfs: join(library, "guest", "initramfs.cpio"),
+    pods: join(run, "pods"),
+    jails: join(state, "jails"),
+    database: join(state, "state.db"),
+    images: join(state, "images"),
+  };
+}
