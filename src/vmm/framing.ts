@@ -4,7 +4,8 @@ import { LightvmError } from "../shared/errors.ts";
 /** Longest message that either side accepts, in bytes (vmm.proto, "Framing of messages"). */
 export const MAX_MESSAGE_BYTES = 4 * 1024 * 1024;
 
-const LENGTH_BYTES = 4;
+/** Size of the length before each message. */
+export const LENGTH_BYTES = 4;
 
 /** One message as it goes over the wire: a four-byte little-endian length, then its bytes. */
 export function encodeFrame(message: Uint8Array): Buffer {

@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: Apache-2.0
+import type { FileSender } from "../vmm/vmm-files.ts";
+
+/** What Xen says of itself and of the machine. */
+export interface HypervisorInfo {
+  /** For example "4.20.3". */
+  readonly xenVersion: string;
+  /** Xen's capability string, for example "xen-3.0-x86_64 hvm-3.0-x86_64". */
+  readonly capabilities: string;
+  readonly freeMemoryBytes: bigint;
+  readonly totalMemoryBytes: bigint;
+  /** Hardware virtual machines are possible at all, */
+  readonly hvm: boolean;
+  /** and with hardware-assisted (nested) paging. */
+  readonly hap: boolean;
+  readonly cpus: number;
+}
+
+/** Why a domain has shut down: Xen's SHUTDOWN_* (public/sched.h); "other" for a newer one. */
+export type ShutdownReason =
+  | "poweroff"
+  | "reboot"
+  | "suspend"
+  | "crash"
+  | "watchdog"
+  | "soft-reset"
+  | "other";
+
+/** One domain, as one hypercall saw it. */
+export interface DomainInfo {
+  readonly domid: number;
+  /** Domain handle: 32 hexadecimal digits. */
+  readonly uuid: string;
+  readonly paused: boolean;
+  /** Being destroyed; Xen still holds pages of it. */
+  readonly dying: boolean;
+  /** Set when the domain has ended and waits to be destroyed. */
+  readonly shutdown: ShutdownReason | undefined;
+  readonly memoryBytes: bigint;
+  readonly vcpus: number;
+  readonly cpuNanoseconds: bigint;
+}
+
+/**
+ * What only dom0 may ask of Xen. The calls that return at once are single hypercalls; a failure is
+ * a LightvmError "unavailable" that names the call.
+ */
+export interface Hypervisor extends FileSender {
+  info(): HypervisorInfo;
+  listDomains(): DomainInfo[];
+  unpauseDomain(domid: number): void;
+  pauseDomain(domid: number): void;
+  /** Ends a domain and gives its memory back. A domain that is gone already is no error. */
+  destroyDomain(domid: number): Promise<void>;
+}

@@ -1,0 +1,98 @@
+// SPDX-License-Identifier: Apache-2.0
+import { createRequire } from "node:module";
+import { LightvmError } from "../shared/errors.ts";
+import type { DomainInfo, Hypervisor, HypervisorInfo, ShutdownReason } from "./hypervisor.ts";
+
+/** What native/addon exports (native/addon/index.d.ts). */
+export interface Addon {
+  hostInfo(): HypervisorInfo;
+  listDomains(): AddonDomain[];
+  unpauseDomain(domid: number): void;
+  pauseDomain(domid: number): void;
+  destroyDomain(domid: number): Promise<void>;
+  sendFile(
+    socketPath: string,
+    hello: Buffer,
+    fd: number,
+    timeoutMilliseconds: number,
+  ): Promise<void>;
+}
+
+/** A domain as the addon reports it: `shutdownReason` is Xen's number, -1 while it runs. */
+export interface AddonDomain extends Omit<DomainInfo, "shutdown"> {
+  readonly shutdown: boolean;
+  readonly shutdownReason: number;
+}
+
+/** Xen public/sched.h, SHUTDOWN_*. */
+const SHUTDOWN_REASONS: readonly ShutdownReason[] = [
+  "poweroff",
+  "reboot",
+  "suspend",
+  "crash",
+  "watchdog",
+  "soft-reset",
+];
+
+/** The hypervisor below this dom0, through the Node-API addon. */
+export class NativeHypervisor implements Hypervisor {
+  readonly #addon: Addon;
+
+  constructor(addon: Addon) {
+    this.#addon = addon;
+  }
+
+  /** Loads the addon. Throws "unavailable" when it is missing or does not fit this Node. */
+  static load(path: string): NativeHypervisor {
+    try {
+      return new NativeHypervisor(createRequire(import.meta.url)(path) as Addon);
+    } catch (cause) {
+      throw new LightvmError("unavailable", `cannot load the native addon ${path}`, { cause });
+    }
+  }
+
+  info(): HypervisorInfo {
+    return attempt("ask Xen about the host", () => this.#addon.hostInfo());
+  }
+
+  listDomains(): DomainInfo[] {
+    const domains = attempt("list the domains", () => this.#addon.listDomains());
+    return domains.map(({ shutdown, shutdownReason, ...domain }) => ({
+      ...domain,
+      shutdown: shutdown ? (SHUTDOWN_REASONS[shutdownReason] ?? "other") : undefined,
+    }));
+  }
+
+  unpauseDomain(domid: number): void {
+    attempt(`unpause domain ${domid}`, () => this.#addon.unpauseDomain(domid));
+  }
+
+  pauseDomain(domid: number): void {
+    attempt(`pause domain ${domid}`, () => this.#addon.pauseDomain(domid));
+  }
+
+  async destroyDomain(domid: number): Promise<void> {
+    try {
+      await this.#addon.destroyDomain(domid);
+    } catch (cause) {
+      if (!this.listDomains().some((domain) => domain.domid === domid)) return;
+      throw new LightvmError("unavailable", `cannot destroy domain ${domid}`, { cause });
+    }
+  }
+
+  async sendFile(socketPath: string, hello: Buffer, fd: number, timeoutMs: number): Promise<void> {
+    try {
+      await this.#addon.sendFile(socketPath, hello, fd, timeoutMs);
+    } catch (cause) {
+      throw new LightvmError("unavailable", `cannot hand a file to ${socketPath}`, { cause });
+    }
+  }
+}
+
+function attempt<T>(what: string, hypercall: () => T): T {
+  try {
+    return hypercall();
+  } catch (cause) {
+    throw new LightvmError("unavailable", `cannot ${what}`, { cause });
+  }
+}
