@@ -1,0 +1,62 @@
+// SPDX-License-Identifier: Apache-2.0
+import { LightvmError } from "../shared/errors.ts";
+import type { Hypervisor } from "./hypervisor.ts";
+import type { PodVmSpec } from "./pod-vm.ts";
+
+const MIB = 1024 * 1024;
+const PAGE = 4096;
+
+/** Beside its RAM and paging pool: domain and vCPU structures, event channels, grant tables. */
+const DOMAIN_BYTES = 1 * MIB;
+
+/**
+ * Bytes of Xen's memory that a VM takes: its RAM, the pool for nested page tables (1 MiB a vCPU
+ * and a page for each MiB of RAM, the rule that libxl follows) and Xen's own structures.
+ */
+export function xenMemoryOf(spec: Pick<PodVmSpec, "vcpus" | "memoryBytes">): number {
+  const paging = spec.vcpus * MIB + Math.ceil(spec.memoryBytes / MIB) * PAGE;
+  return spec.memoryBytes + paging + DOMAIN_BYTES;
+}
+
+/** Keeps pods from asking Xen for memory that it has not, also when several start at once. */
+export class Admission {
+  readonly #hypervisor: Pick<Hypervisor, "info">;
+  readonly #reservedBytes: number;
+  #pendingBytes = 0;
+
+  /** `reservedBytes` are left to Xen and dom0 whatever pods ask for. */
+  constructor(hypervisor: Pick<Hypervisor, "info">, reservedBytes: number) {
+    this.#hypervisor = hypervisor;
+    this.#reservedBytes = reservedBytes;
+  }
+
+  /**
+   * Sets memory aside for a VM that is about to be built; dispose it once Xen itself counts the
+   * memory as taken, or the attempt is over. Throws "resource-exhausted".
+   */
+  reserve(spec: Pick<PodVmSpec, "vcpus" | "memoryBytes">): Disposable {
+    const needed = xenMemoryOf(spec);
+    const free = Number(this.#hypervisor.info().freeMemoryBytes);
+    const available = Math.max(0, free - this.#pendingBytes - this.#reservedBytes);
+    if (needed > available) {
+      throw new LightvmError(
+        "resource-exhausted",
+        `Xen has ${inMib(available)} free for pods and this one needs ${inMib(needed)} ` +
+          `(${inMib(spec.memoryBytes)} of RAM and Xen's overhead); ` +
+          "remove pods, or give dom0 less memory (dom0_mem= on Xen's command line)",
+      );
+    }
+    this.#pendingBytes += needed;
+    let held = true;
+    return {
+      [Symbol.dispose]: () => {
+        if (held) this.#pendingBytes -= needed;
+        held = false;
+      },
+    };
+  }
+}
+
+function inMib(bytes: number): string {
+  return `${Math.floor(bytes / MIB)} MiB`;
+}

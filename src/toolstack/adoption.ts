@@ -1,0 +1,95 @@
+// SPDX-License-Identifier: Apache-2.0
+import { type State, State_Phase } from "../../cri-proto/generated/lightvm/vmm/v1/vmm.ts";
+import { describeError } from "../shared/errors.ts";
+import { isRunning } from "../vmm/process-identity.ts";
+import { VmmClient } from "../vmm/vmm-client.ts";
+import { explainVmmDeath } from "../vmm/vmm-death.ts";
+import { dismantle } from "./dismantle.ts";
+import { domainUuid } from "./domain-uuid.ts";
+import { GuestEvents } from "./guest-events.ts";
+import { readJournal } from "./journal.ts";
+import { LightvmPodVm, type PodVmContext, type PodVmLink } from "./lightvm-pod-vm.ts";
+import type { PodDirectory, PodRecord } from "./pod-directory.ts";
+import type { PodVm, PodVmEnd } from "./pod-vm.ts";
+import { endOfGuest, endOfState, realtimeNanoseconds } from "./vm-end.ts";
+
+/**
+ * Finds the VM of a pod again that another lightvmd has built.
+ *
+ *   no record, or the create was cut off → dismantled, undefined
+ *   its end is written down              → ended, as recorded
+ *   the VMM is gone                      → ended, as its journal tells
+ *   the VMM answers                      → running, or ended as the VMM tells
+ */
+export async function adoptVm(
+  context: PodVmContext,
+  directory: PodDirectory,
+  signal: AbortSignal,
+): Promise<PodVm | undefined> {
+  const record = directory.readRecord();
+  if (record?.end !== undefined) {
+    return await LightvmPodVm.fallen(context, directory, record, record.end);
+  }
+  if (record?.vmm === undefined || record.domid === undefined) {
+    await removeRemains(context, directory, record);
+    return undefined;
+  }
+  if (!isRunning(record.vmm)) return await adoptDead(context, directory, record);
+  return await adoptLiving(context, directory, record, signal);
+}
+
+async function adoptLiving(
+  context: PodVmContext,
+  directory: PodDirectory,
+  record: PodRecord,
+  signal: AbortSignal,
+): Promise<PodVm | undefined> {
+  const events = new GuestEvents();
+  const explainLoss = () => explainVmmDeath(directory.vmmLog, undefined);
+  const wait = { signal, timeoutMs: context.vmmTimeoutMs };
+  let client: VmmClient;
+  let state: State;
+  try {
+    client = await VmmClient.connect(directory.socket, { listener: events, explainLoss }, wait);
+    state = await client.call("getState", {}, wait);
+  } catch (error) {
+    signal.throwIfAborted();
+    context.logger.warn({ error, pod: directory.id }, "a VMM runs but does not answer");
+    return await adoptDead(context, directory, record, describeError(error));
+  }
+  const link: PodVmLink = { client, events };
+  const end = endOfState(state);
+  if (state.phase !== State_Phase.PHASE_READY && end === undefined) {
+    // lightvmd died between spawn and boot; nobody was told of this VM.
+    await removeRemains(context, directory, record, client);
+    return undefined;
+  }
+  const vm = LightvmPodVm.running(context, directory, record, link, []);
+  if (end !== undefined) await vm.concludeAs(end);
+  return vm;
+}
+
+/** The VMM is gone, or as good as gone: what it has written down is all there is. */
+async function adoptDead(
+  context: PodVmContext,
+  directory: PodDirectory,
+  record: PodRecord,
+  why: string = "the VMM process ended while lightvmd was away",
+): Promise<PodVm> {
+  const journal = await readJournal(directory.journal);
+  const end: PodVmEnd = journal.end
+    ? endOfGuest(journal.end)
+    : { reason: "vmm-died", message: why, at: realtimeNanoseconds() };
+  return await LightvmPodVm.fallen(context, directory, record, end);
+}
+
+async function removeRemains(
+  context: PodVmContext,
+  directory: PodDirectory,
+  record: PodRecord | undefined,
+  client?: VmmClient,
+): Promise<void> {
+  const remains = { uuid: domainUuid(directory.id), process: record?.vmm, client };
+  await dismantle(context.hypervisor, remains, context.logger);
+  await directory.remove();
+}

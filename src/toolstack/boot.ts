@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: Apache-2.0
+import { LightvmError } from "../shared/errors.ts";
+import { waitFor } from "../shared/wait.ts";
+import { lastLines } from "../vmm/vmm-death.ts";
+import { domainUuid } from "./domain-uuid.ts";
+import type { DomainWatch } from "./domain-watch.ts";
+import type { Shell } from "./shell.ts";
+import { endOfDomain } from "./vm-end.ts";
+
+/** Lines of the boot log that go into the error of a failed boot. */
+const LOG_LINES = 5;
+
+/**
+ * Waits until the agent of a guest that has just been unpaused says hello. Throws "unavailable"
+ * with the end of the boot log when the guest ends, its VMM dies or `timeoutMs` passes first;
+ * "cancelled" when the caller gives up.
+ */
+export async function awaitBoot(
+  shell: Shell,
+  watch: DomainWatch,
+  timeoutMs: number,
+  signal: AbortSignal,
+): Promise<void> {
+  const { place, events, client } = shell;
+  const { promise: crashed, resolve: onCrash } = Promise.withResolvers<LightvmError>();
+  using _watching = watch.watch(shell.domid, domainUuid(place.spec.id), (fate) =>
+    onCrash(new LightvmError("unavailable", endOfDomain(fate).message)),
+  );
+  const outcome = Promise.race([
+    events.ready.then(() => undefined),
+    events.ended.then((end) => new LightvmError("unavailable", end.message)),
+    client.lost,
+    crashed,
+  ]);
+  let failure: unknown;
+  try {
+    failure = await waitFor(outcome, "the guest's boot", { signal, timeoutMs });
+  } catch (error) {
+    if (error instanceof LightvmError && error.code === "cancelled") throw error;
+    const message = `the agent did not answer within ${timeoutMs / 1000} s`;
+    failure = new LightvmError("unavailable", message);
+  }
+  if (failure === undefined) return;
+  const log = lastLines(place.directory.bootLog, LOG_LINES).map((line) => line.trim());
+  const tail = log.length === 0 ? "its boot log is empty" : `its boot log ends: ${log.join(" | ")}`;
+  const reason = failure instanceof Error ? failure.message : String(failure);
+  throw new LightvmError("unavailable", `the pod's VM did not boot: ${reason}; ${tail}`);
+}

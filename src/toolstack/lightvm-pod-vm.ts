@@ -1,0 +1,327 @@
+// SPDX-License-Identifier: Apache-2.0
+import { createHash } from "node:crypto";
+import { mkdir } from "node:fs/promises";
+import { dirname } from "node:path";
+import type { Duplex } from "node:stream";
+import type {
+  ProcessExited,
+  StreamHello,
+} from "../../cri-proto/generated/lightvm/agent/v1/agent.ts";
+import { ClientHello_Purpose } from "../../cri-proto/generated/lightvm/vmm/v1/vmm.ts";
+import { LightvmError } from "../shared/errors.ts";
+import type { Logger } from "../shared/logger.ts";
+import { waitFor } from "../shared/wait.ts";
+import { connectToVmm, encodeHello } from "../vmm/connect.ts";
+import type { VmmClient } from "../vmm/vmm-client.ts";
+import { handFileToVmm } from "../vmm/vmm-files.ts";
+import { callAgent } from "./agent-call.ts";
+import { dismantle } from "./dismantle.ts";
+import { domainUuid } from "./domain-uuid.ts";
+import type { DomainFate, DomainWatch } from "./domain-watch.ts";
+import type { GuestEvents } from "./guest-events.ts";
+import type { Hypervisor } from "./hypervisor.ts";
+import { readJournal } from "./journal.ts";
+import type { PodDirectory, PodRecord } from "./pod-directory.ts";
+import type { AgentCall, AgentReply, BreakdownStep, PodVm, PodVmEnd } from "./pod-vm.ts";
+import { endOfDomain, endOfGuest, endOfState, realtimeNanoseconds } from "./vm-end.ts";
+
+/** How long a VMM may take to tell its state once the guest has ended. */
+const STATE_MS = 2000;
+
+/** What all VMs of a toolstack share. */
+export interface PodVmContext {
+  readonly hypervisor: Hypervisor;
+  readonly watch: DomainWatch;
+  readonly logger: Logger;
+  readonly vmmTimeoutMs: number;
+  /** Called when the VM's directories are gone. */
+  readonly onRemoved: (id: string, uid: number) => void;
+}
+
+/** The two ways to hear from a VM that is alive. */
+export interface PodVmLink {
+  readonly client: VmmClient;
+  readonly events: GuestEvents;
+}
+
+/**
+ * The VM of a pod.
+ *
+ *            guest ends | VMM dies | domain vanishes | stop | destroy
+ *   running ─────────────────────────────────────────────────────────► concluding ──► ended
+ *
+ * `concluding` happens once, whatever comes first: exits are read (VMM, or the journal it left),
+ * the end is written down, `ended` resolves, then VMM and domain are dismantled.
+ */
+export class LightvmPodVm implements PodVm {
+  readonly id: string;
+  readonly domid: number;
+  readonly breakdown: readonly BreakdownStep[];
+  readonly ended: Promise<PodVmEnd>;
+  readonly #context: PodVmContext;
+  readonly #logger: Logger;
+  readonly #directory: PodDirectory;
+  readonly #link: PodVmLink | undefined;
+  readonly #images = new Map<string, Promise<number>>();
+  readonly #resolveEnded: (end: PodVmEnd) => void;
+  #record: PodRecord;
+  #end: PodVmEnd | undefined;
+  #exits: readonly ProcessExited[] = [];
+  #concluding: Promise<void> | undefined;
+  #watching: Disposable | undefined;
+
+  private constructor(
+    context: PodVmContext,
+    directory: PodDirectory,
+    record: PodRecord,
+    link: PodVmLink | undefined,
+    breakdown: readonly BreakdownStep[],
+  ) {
+    this.id = record.spec.id;
+    this.domid = record.domid ?? 0;
+    this.breakdown = breakdown;
+    this.#context = context;
+    this.#logger = context.logger.child({ pod: this.id, domid: this.domid });
+    this.#directory = directory;
+    this.#record = record;
+    this.#link = link;
+    const { promise, resolve } = Promise.withResolvers<PodVmEnd>();
+    this.ended = promise;
+    this.#resolveEnded = resolve;
+  }
+
+  /** A VM whose agent has answered. */
+  static running(
+    context: PodVmContext,
+    directory: PodDirectory,
+    record: PodRecord,
+    link: PodVmLink,
+    breakdown: readonly BreakdownStep[],
+  ): LightvmPodVm {
+    const vm = new LightvmPodVm(context, directory, record, link, breakdown);
+    for (const [path, device] of Object.entries(record.images)) {
+      vm.#images.set(path, Promise.resolve(device));
+    }
+    vm.#watchOver(link);
+    return vm;
+  }
+
+  /** A VM that has ended while no lightvmd was there; what is left of it is dismantled. */
+  static async fallen(
+    context: PodVmContext,
+    directory: PodDirectory,
+    record: PodRecord,
+    end: PodVmEnd,
+  ): Promise<LightvmPodVm> {
+    const vm = new LightvmPodVm(context, directory, record, undefined, []);
+    await vm.#conclude(end);
+    return vm;
+  }
+
+  /** Takes notice of an end that the VMM told when it was asked. */
+  async concludeAs(end: PodVmEnd): Promise<void> {
+    await this.#conclude(end);
+  }
+
+  get end(): PodVmEnd | undefined {
+    return this.#end;
+  }
+
+  async attachImage(path: string, signal: AbortSignal): Promise<number> {
+    let attaching = this.#images.get(path);
+    if (attaching === undefined) {
+      // Shared by all callers, so none of them may cancel it; each only stops waiting.
+      attaching = this.#attach(path);
+      this.#images.set(path, attaching);
+      attaching.catch(() => this.#images.delete(path));
+    }
+    return await waitFor(attaching, `attaching ${path}`, { signal });
+  }
+
+  async setContainerLog(
+    containerId: string,
+    path: string,
+    terminal: boolean,
+    signal: AbortSignal,
+  ): Promise<void> {
+    const { client } = this.#alive();
+    const wait = { signal, timeoutMs: this.#context.vmmTimeoutMs };
+    let file = 0n;
+    if (path !== "") {
+      await mkdir(dirname(path), { recursive: true, mode: 0o755 });
+      file = await this.#hand({ path, flags: "a", mode: 0o640 }, signal);
+    }
+    await client.call("setContainerLog", { containerId, file, terminal }, wait);
+  }
+
+  async call(
+    call: AgentCall,
+    options: { signal: AbortSignal; timeoutMs?: number },
+  ): Promise<AgentReply> {
+    return await callAgent(this.#alive().client, call, options);
+  }
+
+  async openStream(hello: StreamHello, signal: AbortSignal): Promise<Duplex> {
+    this.#alive();
+    const first = encodeHello({ purpose: ClientHello_Purpose.PURPOSE_STREAM, stream: hello });
+    const wait = { signal, timeoutMs: this.#context.vmmTimeoutMs };
+    return await connectToVmm(this.#directory.socket, first, wait);
+  }
+
+  onProcessExited(listener: (exit: ProcessExited) => void): () => void {
+    return this.#link?.events.onProcessExited(listener) ?? (() => undefined);
+  }
+
+  async containerExits(): Promise<readonly ProcessExited[]> {
+    if (this.#end !== undefined || this.#link === undefined) return this.#exits;
+    try {
+      const wait = { timeoutMs: this.#context.vmmTimeoutMs };
+      return (await this.#link.client.call("getState", {}, wait)).exits;
+    } catch (error) {
+      this.#logger.debug({ error }, "exits are read from the journal");
+      return (await readJournal(this.#directory.journal)).exits;
+    }
+  }
+
+  async stop(graceMs: number): Promise<void> {
+    if (this.#concluding === undefined && graceMs > 0 && this.#link !== undefined) {
+      const shutdown = { $case: "shutdown", value: {} } as const;
+      // The agent may power off before its reply is out; the end of the guest is the answer.
+      callAgent(this.#link.client, shutdown, { timeoutMs: graceMs }).catch((error) =>
+        this.#logger.debug({ error }, "the agent did not confirm the shutdown"),
+      );
+      try {
+        await waitFor(this.ended, "the guest's shutdown", { timeoutMs: graceMs });
+      } catch (error) {
+        this.#logger.warn({ error }, "the guest does not power off and is destroyed");
+      }
+    }
+    await this.#conclude(destroyed("stopped by lightvmd"));
+  }
+
+  async destroy(): Promise<void> {
+    await this.#conclude(destroyed("destroyed by lightvmd"));
+    await this.#directory.remove();
+    this.#context.onRemoved(this.id, this.#record.uid);
+  }
+
+  #alive(): PodVmLink {
+    const over = this.#end !== undefined || this.#concluding !== undefined;
+    if (this.#link === undefined || over) {
+      const how = this.#end?.message ?? "it is being destroyed";
+      throw new LightvmError("unavailable", `the VM of pod ${this.id} has ended: ${how}`);
+    }
+    return this.#link;
+  }
+
+  async #attach(path: string): Promise<number> {
+    const { client } = this.#alive();
+    const file = await this.#hand({ path, flags: "r" });
+    const serial = createHash("sha256").update(path).digest("hex").slice(0, 20);
+    const wait = { timeoutMs: this.#context.vmmTimeoutMs };
+    const { deviceId } = await client.call("attachBlock", { file, serial }, wait);
+    this.#update({ images: { ...this.#record.images, [path]: deviceId } });
+    return deviceId;
+  }
+
+  #hand(
+    file: { path: string; flags: string; mode?: number },
+    signal?: AbortSignal,
+  ): Promise<bigint> {
+    const { hypervisor, vmmTimeoutMs } = this.#context;
+    const wait = { signal, timeoutMs: vmmTimeoutMs };
+    return handFileToVmm(hypervisor, this.#directory.socket, file, wait);
+  }
+
+  #watchOver({ client, events }: PodVmLink): void {
+    const { watch } = this.#context;
+    void events.ended.then((end) => this.#concludeLogged(endOfGuest(end)));
+    void client.lost.then((reason) =>
+      this.#concludeLogged({
+        reason: "vmm-died",
+        message: reason.message,
+        at: realtimeNanoseconds(),
+      }),
+    );
+    this.#watching = watch.watch(
+      this.domid,
+      domainUuid(this.id),
+      (fate) => void this.#concludeFate(fate, client),
+    );
+  }
+
+  /** The domain has ended; its VMM may know better why. */
+  async #concludeFate(fate: DomainFate, client: VmmClient): Promise<void> {
+    let end = endOfDomain(fate);
+    try {
+      end = endOfState(await client.call("getState", {}, { timeoutMs: STATE_MS })) ?? end;
+    } catch (error) {
+      this.#logger.debug({ error }, "the VMM cannot say how its guest ended");
+    }
+    await this.#concludeLogged(end);
+  }
+
+  async #concludeLogged(end: PodVmEnd): Promise<void> {
+    try {
+      await this.#conclude(end);
+    } catch (error) {
+      // `destroy` tries again and reports.
+      this.#logger.error({ error }, "cannot dismantle an ended VM");
+    }
+  }
+
+  /** See the class comment. Who comes later waits for the first; after a failure tries again. */
+  async #conclude(end: PodVmEnd): Promise<void> {
+    this.#concluding ??= this.#runConclusion(end);
+    try {
+      await this.#concluding;
+    } catch (error) {
+      this.#concluding = undefined;
+      throw error;
+    }
+  }
+
+  async #runConclusion(end: PodVmEnd): Promise<void> {
+    this.#watching?.[Symbol.dispose]();
+    if (this.#end === undefined) await this.#settle(end);
+    const remains = {
+      uuid: domainUuid(this.id),
+      process: this.#record.vmm,
+      client: this.#link?.client,
+    };
+    await dismantle(this.#context.hypervisor, remains, this.#logger);
+  }
+
+  async #settle(end: PodVmEnd): Promise<void> {
+    try {
+      this.#exits = await this.#lastExits();
+      this.#update({ end });
+    } catch (error) {
+      this.#logger.error({ error }, "cannot record how a VM ended");
+    }
+    this.#end = end;
+    this.#logger.info({ reason: end.reason, detail: end.message }, "the VM has ended");
+    this.#resolveEnded(end);
+  }
+
+  /** The VMM knows the exits best; its journal holds them too. */
+  async #lastExits(): Promise<readonly ProcessExited[]> {
+    try {
+      if (this.#link !== undefined) {
+        return (await this.#link.client.call("getState", {}, { timeoutMs: STATE_MS })).exits;
+      }
+    } catch (error) {
+      this.#logger.debug({ error }, "exits are read from the journal");
+    }
+    return (await readJournal(this.#directory.journal)).exits;
+  }
+
+  #update(change: Partial<PodRecord>): void {
+    this.#record = { ...this.#record, ...change };
+    this.#directory.writeRecord(this.#record);
+  }
+}
+
+function destroyed(message: string): PodVmEnd {
+  return { reason: "destroyed", message, at: realtimeNanoseconds() };
+}

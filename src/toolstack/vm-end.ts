@@ -1,0 +1,43 @@
+// SPDX-License-Identifier: Apache-2.0
+import {
+  type GuestEnd,
+  GuestEnd_Reason,
+  type State,
+  State_Phase,
+} from "../../cri-proto/generated/lightvm/vmm/v1/vmm.ts";
+import type { DomainFate } from "./domain-watch.ts";
+import type { PodVmEnd } from "./pod-vm.ts";
+
+/** Host CLOCK_REALTIME in nanoseconds, as good as JavaScript knows it. */
+export function realtimeNanoseconds(): bigint {
+  return BigInt(Date.now()) * 1_000_000n;
+}
+
+/** The end as the VMM told it. */
+export function endOfGuest(end: GuestEnd): PodVmEnd {
+  return { reason: end.reason, message: end.message, at: end.realtimeNanoseconds };
+}
+
+/** The end in a VMM's state, when it has come. */
+export function endOfState(state: State): PodVmEnd | undefined {
+  if (state.end !== undefined) return endOfGuest(state.end);
+  if (state.phase !== State_Phase.PHASE_ENDED) return undefined;
+  const reason = GuestEnd_Reason.REASON_UNSPECIFIED;
+  return { reason, message: "the guest has ended", at: realtimeNanoseconds() };
+}
+
+const FATES: Record<DomainFate, { reason: PodVmEnd["reason"]; message: string }> = {
+  poweroff: { reason: GuestEnd_Reason.REASON_POWEROFF, message: "the guest powered off" },
+  reboot: { reason: GuestEnd_Reason.REASON_REBOOT, message: "the guest asked for a reboot" },
+  suspend: { reason: GuestEnd_Reason.REASON_UNSPECIFIED, message: "the guest suspended itself" },
+  crash: { reason: GuestEnd_Reason.REASON_PANIC, message: "the guest crashed" },
+  watchdog: { reason: GuestEnd_Reason.REASON_PANIC, message: "the guest's watchdog expired" },
+  "soft-reset": { reason: GuestEnd_Reason.REASON_REBOOT, message: "the guest asked for a reset" },
+  other: { reason: GuestEnd_Reason.REASON_UNSPECIFIED, message: "the guest shut down" },
+  missing: { reason: "destroyed", message: "the domain was destroyed from outside" },
+};
+
+/** The end of a domain whose VMM has said nothing. */
+export function endOfDomain(fate: DomainFate): PodVmEnd {
+  return { ...FATES[fate], at: realtimeNanoseconds() };
+}
