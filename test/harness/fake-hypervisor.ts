@@ -1,0 +1,119 @@
+// SPDX-License-Identifier: Apache-2.0
+import { once } from "node:events";
+import { mkdirSync, readdirSync, readFileSync, readlinkSync, rmSync, writeFileSync } from "node:fs";
+import { connect } from "node:net";
+import { join } from "node:path";
+import { LightvmError } from "../../src/shared/errors.ts";
+import { waitFor } from "../../src/shared/wait.ts";
+import type {
+  DomainInfo,
+  Hypervisor,
+  HypervisorInfo,
+  ShutdownReason,
+} from "../../src/toolstack/hypervisor.ts";
+import { encodeFrame } from "../../src/vmm/framing.ts";
+
+const MIB = 1024n * 1024n;
+
+interface DomainFile {
+  readonly uuid: string;
+  readonly pid: number;
+  readonly paused: boolean;
+  readonly memory: number;
+  readonly shutdown?: ShutdownReason;
+}
+
+/** A hypervisor whose domains are files that fake VMM processes write. */
+export class FakeHypervisor implements Hypervisor {
+  readonly directory: string;
+  totalMemoryBytes = 1024n * MIB;
+  /** Order of what was done to domains, for assertions. */
+  readonly log: string[] = [];
+
+  constructor(directory: string) {
+    this.directory = directory;
+    mkdirSync(directory, { recursive: true });
+  }
+
+  info(): HypervisorInfo {
+    const used = this.listDomains().reduce((sum, domain) => sum + domain.memoryBytes, 0n);
+    return {
+      xenVersion: "4.20.3",
+      capabilities: "xen-3.0-x86_64 hvm-3.0-x86_64",
+      totalMemoryBytes: this.totalMemoryBytes,
+      freeMemoryBytes: this.totalMemoryBytes - used,
+      hvm: true,
+      hap: true,
+      cpus: 2,
+    };
+  }
+
+  listDomains(): DomainInfo[] {
+    return readdirSync(this.directory).map((name) => {
+      const { uuid, paused, memory, shutdown } = this.#read(Number(name));
+      return {
+        domid: Number(name),
+        uuid,
+        paused,
+        dying: false,
+        shutdown,
+        memoryBytes: BigInt(memory),
+        vcpus: 1,
+        cpuNanoseconds: 0n,
+      };
+    });
+  }
+
+  /** A domain that somebody else has made. */
+  addDomain(domid: number, uuid: string, memory: number = 0): void {
+    const file: DomainFile = { uuid, pid: 0, paused: false, memory };
+    writeFileSync(join(this.directory, String(domid)), JSON.stringify(file));
+  }
+
+  unpauseDomain(domid: number): void {
+    const domain = this.#read(domid);
+    writeFileSync(
+      join(this.directory, String(domid)),
+      JSON.stringify({ ...domain, paused: false }),
+    );
+    process.kill(domain.pid, "SIGUSR2");
+  }
+
+  pauseDomain(): void {
+    throw new LightvmError("unimplemented", "no test pauses a domain");
+  }
+
+  async destroyDomain(domid: number): Promise<void> {
+    const { pid } = this.#read(domid);
+    this.log.push(`destroy while VMM ${isAlive(pid) ? "lives" : "is gone"}`);
+    rmSync(join(this.directory, String(domid)));
+  }
+
+  async sendFile(socketPath: string, hello: Buffer, fd: number, timeoutMs: number): Promise<void> {
+    const path = readlinkSync(`/proc/self/fd/${fd}`);
+    const flags = /flags:\s*(\d+)/.exec(readFileSync(`/proc/self/fdinfo/${fd}`, "utf8"))?.[1];
+    const append = (Number.parseInt(flags ?? "0", 8) & 0o2000) !== 0;
+    const socket = connect(socketPath);
+    try {
+      socket.write(hello);
+      socket.write(encodeFrame(Buffer.from(JSON.stringify({ path, append }))));
+      await waitFor(once(socket, "data"), "the fake hand-over", { timeoutMs });
+    } catch (cause) {
+      throw new LightvmError("unavailable", `cannot hand a file to ${socketPath}`, { cause });
+    } finally {
+      socket.destroy();
+    }
+  }
+
+  #read(domid: number): DomainFile {
+    return JSON.parse(readFileSync(join(this.directory, String(domid)), "utf8")) as DomainFile;
+  }
+}
+
+function isAlive(pid: number): boolean {
+  try {
+    return process.kill(pid, 0);
+  } catch {
+    return false;
+  }
+}

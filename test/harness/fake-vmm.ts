@@ -1,0 +1,263 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Test only: a process that speaks vmm.proto like lightvm-vmm, without Xen. Its domains are files
+// that FakeHypervisor reads, its guest is `behaviour`. Started as
+//   fake-vmm.ts BEHAVIOUR-FILE DOMAINS-DIRECTORY --socket PATH
+import {
+  appendFileSync,
+  closeSync,
+  existsSync,
+  openSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+  writeSync,
+} from "node:fs";
+import { createServer, Socket } from "node:net";
+import { join } from "node:path";
+import {
+  Failure_Code as AgentFailureCode,
+  type AgentMessage,
+  type HostMessage,
+  type ProcessExited,
+} from "../../cri-proto/generated/lightvm/agent/v1/agent.ts";
+import {
+  ClientHello,
+  ClientHello_Purpose,
+  ClientMessage,
+  Failure_Code,
+  type GuestEnd,
+  GuestEnd_Reason,
+  JournalRecord,
+  State_Phase,
+  VmmMessage,
+} from "../../cri-proto/generated/lightvm/vmm/v1/vmm.ts";
+import { encodeFrame, FrameDecoder } from "../../src/vmm/framing.ts";
+import type { VmmBehaviour } from "./vmm-behaviour.ts";
+
+const [behaviourFile = "", domains = "", , socketPath = ""] = process.argv.slice(2);
+const behaviour = JSON.parse(readFileSync(behaviourFile, "utf8")) as VmmBehaviour;
+
+const controls = new Set<Socket>();
+const files = new Map<bigint, number>();
+const exits: ProcessExited[] = [];
+const devices: number[] = [];
+let phase: State_Phase = State_Phase.PHASE_STARTED;
+let domid = 0;
+let end: GuestEnd | undefined;
+let bootLog: number | undefined;
+let journal: number | undefined;
+
+function dieIf(step: VmmBehaviour["dieAt"]): void {
+  if (behaviour.dieAt !== step) return;
+  console.error(`boom at ${step}`);
+  process.exit(7);
+}
+
+function send(socket: Socket, id: bigint, body: VmmMessage["body"]): void {
+  socket.write(encodeFrame(VmmMessage.encode({ id, body }).finish()));
+}
+
+function broadcast(body: VmmMessage["body"]): void {
+  for (const socket of controls) send(socket, 0n, body);
+}
+
+function record(entry: JournalRecord["record"]): void {
+  if (journal === undefined) return;
+  const bytes = JournalRecord.encode({ realtimeNanoseconds: 1n, record: entry }).finish();
+  writeSync(journal, encodeFrame(bytes));
+}
+
+function endGuest(reason: GuestEnd_Reason, message: string): void {
+  phase = State_Phase.PHASE_ENDED;
+  end = { reason, message, realtimeNanoseconds: 42n };
+  record({ $case: "ended", value: end });
+  broadcast({ $case: "guestEvent", value: { event: { $case: "ended", value: end } } });
+}
+
+/** FakeHypervisor.unpauseDomain: the guest runs. */
+function boot(): void {
+  dieIf("boot");
+  if (bootLog !== undefined) writeSync(bootLog, "Linux version fake\nKernel panic - not syncing\n");
+  if (behaviour.guest === "panics") endGuest(GuestEnd_Reason.REASON_PANIC, "the guest panicked");
+  if (behaviour.guest === "crashes") writeDomain({ shutdown: "crash" });
+  if (behaviour.guest !== "boots") return;
+  phase = State_Phase.PHASE_READY;
+  const hello = { protocolVersion: 1, agentVersion: "0", bootNanoseconds: 1n, kernelRelease: "6" };
+  record({ $case: "ready", value: hello });
+  broadcast({ $case: "guestEvent", value: { event: { $case: "agentReady", value: hello } } });
+}
+
+function writeDomain(state: object): void {
+  const file = join(domains, String(domid));
+  const before = existsSync(file) ? JSON.parse(readFileSync(file, "utf8")) : {};
+  writeFileSync(file, JSON.stringify({ ...before, ...state }));
+}
+
+function newDomain(uuid: string, memory: number): void {
+  for (domid = 1; ; domid += 1) {
+    try {
+      closeSync(openSync(join(domains, String(domid)), "wx"));
+      break;
+    } catch {
+      // Taken: the next number.
+    }
+  }
+  rmSync(join(domains, String(domid)));
+  writeDomain({ uuid, pid: process.pid, paused: true, memory });
+}
+
+function answerAgent(call: HostMessage["call"]): AgentMessage["body"] | "silence" {
+  switch (call?.$case) {
+    case "ping":
+      return { $case: "done", value: {} };
+    case "createContainer":
+      return {
+        $case: "failure",
+        value: { code: AgentFailureCode.CODE_COMMAND_NOT_FOUND, message: "no such command" },
+      };
+    case "startContainer":
+      return { $case: "started", value: { pid: 5 } };
+    case "signal": {
+      const exit: ProcessExited = {
+        containerId: call.value.containerId,
+        execId: "",
+        exitCode: 128 + call.value.signal,
+        signal: call.value.signal,
+        outOfMemory: false,
+        ageNanoseconds: 0n,
+      };
+      exits.push(exit);
+      record({ $case: "exited", value: exit });
+      broadcast({ $case: "processExited", value: exit });
+      if (behaviour.dieAt === "signal") process.kill(process.pid, "SIGKILL");
+      return { $case: "done", value: {} };
+    }
+    case "shutdown":
+      if (behaviour.ignoresShutdown !== true) {
+        endGuest(GuestEnd_Reason.REASON_POWEROFF, "the guest powered off");
+      }
+      return { $case: "done", value: {} };
+    default:
+      return "silence";
+  }
+}
+
+function answer({ call }: ClientMessage): VmmMessage["body"] | "silence" {
+  switch (call?.$case) {
+    case "prepare":
+      dieIf("prepare");
+      if (behaviour.hangsAt === "prepare") return "silence";
+      if (behaviour.prepareFails !== undefined) {
+        const message = behaviour.prepareFails;
+        return { $case: "failure", value: { code: Failure_Code.CODE_NO_MEMORY, message } };
+      }
+      newDomain(call.value.uuid.toString("hex"), Number(call.value.memoryBytes));
+      phase = State_Phase.PHASE_PREPARED;
+      dieIf("prepared");
+      return { $case: "prepared", value: { domid, breakdown: { steps: [step("create")] } } };
+    case "execute":
+      dieIf("execute");
+      if (behaviour.hangsAt === "execute") return "silence";
+      bootLog = files.get(call.value.bootLogFile);
+      journal = files.get(call.value.journalFile);
+      phase = State_Phase.PHASE_EXECUTED;
+      return { $case: "executed", value: { breakdown: { steps: [step("load")] } } };
+    case "attachBlock":
+      devices.push(devices.length + 4);
+      return { $case: "deviceAttached", value: { deviceId: devices.at(-1) ?? 0 } };
+    case "setContainerLog": {
+      const file = files.get(call.value.file);
+      if (file !== undefined) writeSync(file, `log of ${call.value.containerId}\n`);
+      return { $case: "done", value: {} };
+    }
+    case "callAgent": {
+      const body = answerAgent(call.value.call?.call);
+      return body === "silence" ? body : { $case: "agentReply", value: { id: 1n, body } };
+    }
+    case "getState":
+      return {
+        $case: "state",
+        value: {
+          phase,
+          domid,
+          agent: undefined,
+          end,
+          exits,
+          deviceIds: devices,
+          residentBytes: 1n,
+        },
+      };
+    default:
+      return { $case: "done", value: {} };
+  }
+}
+
+function step(name: string) {
+  return { name, nanoseconds: 5n, hypercalls: 2, bytesCopied: 1n };
+}
+
+function serveControl(socket: Socket): (frame: Buffer) => void {
+  controls.add(socket);
+  socket.on("close", () => {
+    controls.delete(socket);
+    // Nobody will ever prepare this one.
+    if (phase === State_Phase.PHASE_STARTED && controls.size === 0) process.exit(0);
+  });
+  return (frame) => {
+    const message = ClientMessage.decode(frame);
+    const body = answer(message);
+    if (message.call?.$case === "quit") {
+      if (behaviour.ignoresQuit === true) return;
+      send(socket, message.id, body === "silence" ? undefined : body);
+      socket.end(() => process.exit(0));
+    } else if (body !== "silence") send(socket, message.id, body);
+  };
+}
+
+/** Node cannot receive a descriptor, so FakeHypervisor sends a path behind the hello. */
+function serveFile(socket: Socket, token: bigint): (frame: Buffer) => void {
+  return (frame) => {
+    const { path, append } = JSON.parse(frame.toString("utf8")) as FileMessage;
+    files.set(token, openSync(path, append ? "a" : "r"));
+    socket.write(Buffer.of(0));
+  };
+}
+
+interface FileMessage {
+  path: string;
+  append: boolean;
+}
+
+function serve(socket: Socket): void {
+  const decoder = new FrameDecoder();
+  let handle: ((frame: Buffer) => void) | undefined;
+  let streaming = false;
+  socket.on("error", () => undefined);
+  socket.on("data", (chunk: Buffer) => {
+    if (streaming) {
+      socket.write(chunk);
+      return;
+    }
+    for (const frame of decoder.push(chunk)) {
+      if (handle !== undefined) {
+        handle(frame);
+        continue;
+      }
+      const hello = ClientHello.decode(frame);
+      if (hello.purpose === ClientHello_Purpose.PURPOSE_STREAM) {
+        streaming = true;
+        socket.write(`hello ${hello.stream?.containerId}\n`);
+      } else if (hello.purpose === ClientHello_Purpose.PURPOSE_FILE) {
+        handle = serveFile(socket, hello.fileToken);
+      } else handle = serveControl(socket);
+    }
+  });
+}
+
+dieIf("start");
+process.on("SIGUSR2", boot);
+createServer({ allowHalfOpen: false }, serve).listen(socketPath, () => {
+  appendFileSync(join(domains, "..", "started"), `${process.pid}\n`);
+  serve(new Socket({ fd: 3, readable: true, writable: true }));
+});

@@ -1,0 +1,133 @@
+// SPDX-License-Identifier: Apache-2.0
+import {
+  chmodSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
+import { tmpdir } from "node:os";
+import { join, resolve } from "node:path";
+import { parseConfig } from "../../src/shared/config.ts";
+import { silentLogger } from "../../src/shared/logger.ts";
+import { type NodePaths, nodePaths } from "../../src/shared/paths.ts";
+import { LightvmToolstack } from "../../src/toolstack/lightvm-toolstack.ts";
+import type { PodVmSpec } from "../../src/toolstack/pod-vm.ts";
+import { FakeHypervisor } from "./fake-hypervisor.ts";
+import type { VmmBehaviour } from "./vmm-behaviour.ts";
+
+const FAKE_VMM = resolve(import.meta.dirname, "fake-vmm.ts");
+
+/** A node without Xen: real toolstack, real processes and sockets, fake VMM and hypervisor. */
+export class ToolstackBench implements Disposable {
+  readonly root: string = mkdtempSync(join(tmpdir(), "lightvm-bench-"));
+  readonly hypervisor: FakeHypervisor;
+  readonly paths: NodePaths;
+  readonly signal: AbortSignal = new AbortController().signal;
+  readonly #bootTimeoutSeconds: number;
+  readonly #vmmTimeoutSeconds: number;
+
+  constructor(
+    behaviour: VmmBehaviour,
+    timeouts: { bootSeconds?: number; vmmSeconds?: number } = {},
+  ) {
+    this.hypervisor = new FakeHypervisor(join(this.root, "domains"));
+    this.#bootTimeoutSeconds = timeouts.bootSeconds ?? 20;
+    this.#vmmTimeoutSeconds = timeouts.vmmSeconds ?? 20;
+    this.paths = nodePaths(this.#config());
+    mkdirSync(join(this.root, "lib", "bin"), { recursive: true });
+    mkdirSync(join(this.root, "lib", "guest"));
+    for (const file of [this.paths.kernelUp, this.paths.kernelSmp, this.paths.initramfs]) {
+      writeFileSync(file, "");
+    }
+    const behaviourFile = join(this.root, "behaviour.json");
+    const words = [process.execPath, FAKE_VMM, behaviourFile, this.hypervisor.directory];
+    writeFileSync(
+      this.paths.vmmBinary,
+      `#!/bin/sh\nexec ${words.map((word) => `'${word}'`).join(" ")} "$@"\n`,
+    );
+    chmodSync(this.paths.vmmBinary, 0o755);
+    this.behave(behaviour);
+  }
+
+  /** A toolstack as lightvmd makes one when it starts; a second one stands for a restart. */
+  toolstack(): LightvmToolstack {
+    return new LightvmToolstack({
+      config: this.#config().vm,
+      paths: this.paths,
+      hypervisor: this.hypervisor,
+      logger: silentLogger(),
+      watchIntervalMs: 20,
+    });
+  }
+
+  spec(digit: string = "a"): PodVmSpec {
+    return { id: digit.repeat(64), name: `pod-${digit}`, vcpus: 1, memoryBytes: 64 * 1024 * 1024 };
+  }
+
+  /** What VMMs do that are started from now on. */
+  behave(behaviour: VmmBehaviour): void {
+    writeFileSync(join(this.root, "behaviour.json"), JSON.stringify(behaviour));
+  }
+
+  /** Everything that a VM can leave behind. */
+  leftovers(): string[] {
+    return [
+      ...this.#list(this.paths.pods),
+      ...this.#list(this.paths.jails),
+      ...this.#list(this.hypervisor.directory).map((domid) => `domain ${domid}`),
+      ...this.livingVmms().map((pid) => `VMM ${pid}`),
+    ];
+  }
+
+  /** Pids of fake VMMs that run. */
+  livingVmms(): number[] {
+    return this.#startedVmms().filter((pid) => {
+      try {
+        const command = readFileSync(`/proc/${pid}/cmdline`, "utf8");
+        return command.includes(this.root);
+      } catch {
+        return false;
+      }
+    });
+  }
+
+  [Symbol.dispose](): void {
+    for (const pid of this.livingVmms()) process.kill(pid, "SIGKILL");
+    rmSync(this.root, { recursive: true, force: true });
+  }
+
+  #startedVmms(): number[] {
+    try {
+      const lines = readFileSync(join(this.root, "started"), "utf8").trim().split("\n");
+      return lines.map(Number);
+    } catch {
+      return [];
+    }
+  }
+
+  #list(directory: string): string[] {
+    try {
+      return readdirSync(directory);
+    } catch {
+      return [];
+    }
+  }
+
+  #config() {
+    return parseConfig(
+      {
+        run_directory: join(this.root, "run"),
+        state_directory: join(this.root, "state"),
+        library_directory: join(this.root, "lib"),
+        vm: {
+          boot_timeout_seconds: this.#bootTimeoutSeconds,
+          vmm_timeout_seconds: this.#vmmTimeoutSeconds,
+        },
+      },
+      "the bench",
+    );
+  }
+}

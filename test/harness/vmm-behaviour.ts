@@ -1,0 +1,15 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/** What a fake VMM and the guest in it do; see fake-vmm.ts. */
+export interface VmmBehaviour {
+  /** Exits with code 7 at that moment ("signal": is killed with -9, after the exit is recorded). */
+  readonly dieAt?: "start" | "prepare" | "prepared" | "execute" | "boot" | "signal";
+  /** Never answers that call. */
+  readonly hangsAt?: "prepare" | "execute";
+  /** Answers Prepare with NO_MEMORY and this message. */
+  readonly prepareFails?: string;
+  /** What the guest does once it is unpaused; "crashes" without telling its VMM. */
+  readonly guest: "boots" | "panics" | "crashes" | "is silent";
+  readonly ignoresShutdown?: boolean;
+  readonly ignoresQuit?: boolean;
+}
