@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+import { existsSync } from "node:fs";
 import { createRequire } from "node:module";
 import { LightvmError } from "../shared/errors.ts";
 import type { DomainInfo, Hypervisor, HypervisorInfo, ShutdownReason } from "./hypervisor.ts";
@@ -44,6 +45,9 @@ export class NativeHypervisor implements Hypervisor {
 
   /** Loads the addon. Throws "unavailable" when it is missing or does not fit this Node. */
   static load(path: string): NativeHypervisor {
+    if (!existsSync(path)) {
+      throw new LightvmError("unavailable", `the native addon is missing: ${path}`);
+    }
     try {
       return new NativeHypervisor(createRequire(import.meta.url)(path) as Addon);
     } catch (cause) {

@@ -1,0 +1,72 @@
+// SPDX-License-Identifier: Apache-2.0
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { describe, expect, it } from "vitest";
+import { type Addon, type AddonDomain, NativeHypervisor } from "./native-hypervisor.ts";
+
+const domain: AddonDomain = {
+  domid: 3,
+  uuid: "0".repeat(32),
+  paused: false,
+  dying: false,
+  shutdown: false,
+  shutdownReason: -1,
+  memoryBytes: 1n,
+  vcpus: 1,
+  cpuNanoseconds: 1n,
+};
+
+function addon(overrides: Partial<Addon>): Addon {
+  const refuse = () => {
+    throw new Error("EPERM");
+  };
+  return {
+    hostInfo: refuse,
+    listDomains: () => [domain],
+    unpauseDomain: refuse,
+    pauseDomain: refuse,
+    destroyDomain: async () => refuse(),
+    sendFile: async () => refuse(),
+    ...overrides,
+  };
+}
+
+describe("native hypervisor", () => {
+  it("names an addon that is missing, and one that is none", () => {
+    expect(() => NativeHypervisor.load("/nonexistent/addon.node")).toThrow(
+      "the native addon is missing: /nonexistent/addon.node",
+    );
+    const directory = mkdtempSync(join(tmpdir(), "lightvm-addon-"));
+    try {
+      const path = join(directory, "addon.node");
+      writeFileSync(path, "not an ELF file");
+      expect(() => NativeHypervisor.load(path)).toThrow(`cannot load the native addon ${path}`);
+    } finally {
+      rmSync(directory, { recursive: true });
+    }
+  });
+
+  it("turns Xen's shutdown numbers into words", () => {
+    const ended = (shutdownReason: number) =>
+      new NativeHypervisor(
+        addon({ listDomains: () => [{ ...domain, shutdown: true, shutdownReason }] }),
+      ).listDomains()[0]?.shutdown;
+    expect(ended(0)).toBe("poweroff");
+    expect(ended(3)).toBe("crash");
+    expect(ended(99)).toBe("other");
+    expect(new NativeHypervisor(addon({})).listDomains()[0]?.shutdown).toBeUndefined();
+  });
+
+  it("says which call failed", () => {
+    const hypervisor = new NativeHypervisor(addon({}));
+    expect(() => hypervisor.unpauseDomain(3)).toThrow("cannot unpause domain 3");
+    expect(() => hypervisor.info()).toThrow("cannot ask Xen about the host");
+  });
+
+  it("destroying what is gone is no error; failing to destroy what is there is", async () => {
+    const hypervisor = new NativeHypervisor(addon({}));
+    await expect(hypervisor.destroyDomain(4)).resolves.toBeUndefined();
+    await expect(hypervisor.destroyDomain(3)).rejects.toMatchObject({ code: "unavailable" });
+  });
+});
