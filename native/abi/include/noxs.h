@@ -26,26 +26,52 @@
  * naturally aligned. A reader of a page that another domain writes reads each
  * field once, checks it once and never looks again.
  *
+ * Where things are. Page 0 of the region is the device page; the VMM puts the
+ * control page of slot n into page 1 + n, but a guest uses control_address.
+ * The VMM zeroes both halves of a control page before it shows the device; that
+ * is the only time that it writes the front half.
+ *
  * Requests. A doorbell does not trap, so a change that needs an answer is:
  * the guest writes its front half, stores request = request + 1 (release),
  * rings the device's event channel and waits until ack == request (acquire),
  * with a time limit. The VMM then has put its verdict into back.status:
- * NOXS_STATUS_* bits as virtio defines them (2.1 Device Status Field), with
+ * the status bits as virtio defines them (2.1 Device Status Field), with
  * FEATURES_OK cleared when it refuses the features and NEEDS_RESET set when
- * the device is broken. A change that needs no answer (DRIVER_OK, a kick) is
- * written and rung without a new request number.
+ * the device is broken; it rings the device's channel as well. A change that
+ * needs no answer (DRIVER_OK, a kick) is written and rung without a new request
+ * number. A driver that finds request != 0 (after kexec) counts on from there,
+ * and starts with a reset: a request whose status is 0.
+ *
+ *      reset ── FEATURES_OK, granted ──> negotiated ── DRIVER_OK ──> running
+ *        ^                                   │                          │
+ *        └──────── request, status 0 ────────┴───────── broken <────────┘
+ *
+ * FEATURES_OK must come with a request; it is granted when the features contain
+ * VIRTIO_F_VERSION_1 and nothing that is not on offer, and they are fixed then.
+ * The queues are read once, when DRIVER_OK is first seen, with a request or
+ * without. A request may not take FEATURES_OK or DRIVER_OK back except by 0.
+ * Any value that this contract does not allow breaks the device: the VMM sets
+ * NEEDS_RESET in back.status, grows config_generation, rings, and serves the
+ * device no more until it is reset.
  *
  * Doorbells. One event channel a device, both ways. Whoever is rung scans the
  * queues of that device; the guest also compares back.config_generation.
  * virtio's event index suppresses needless rings. The channel named by the
  * header's doorbell_port is rung when the device page itself has changed.
  *
+ * Configuration. Of today's devices only sysctl's changes. config is changed in
+ * aligned 8-byte stores, and config_generation grows afterwards; fields that
+ * must fit together share such a word.
+ *
  * Hot-plug. The VMM fills the control page, then the entry, then stores
  * entry.state = PRESENT (release), bumps header.generation (release) and rings
  * the doorbell. Unplug: entry.state = REMOVING, generation, ring; the guest
  * lets go of the device and answers with a request whose status is 0 and
- * NOXS_FRONT_RELEASED set in front.flags; the VMM stores EMPTY. The guest
- * rescans the whole page whenever the generation differs from the one it saw.
+ * NOXS_FRONT_RELEASED set in front.flags; the VMM acknowledges, stores EMPTY and
+ * bumps the generation, without ringing for it. NOXS_FRONT_RELEASED on a device
+ * that is PRESENT is a plain reset. The guest rescans the whole page whenever
+ * the generation differs from the one it saw; a slot whose id differs from the
+ * one it saw holds another device.
  */
 #ifndef NOXS_H
 #define NOXS_H
@@ -122,7 +148,7 @@ struct noxs_back {
 	NOXS_U64 features;          /* virtio feature bits on offer */
 	NOXS_U32 ack;               /* last request number answered */
 	NOXS_U32 status;            /* verdict on that request, virtio status bits */
-	NOXS_U32 config_generation; /* grows with every change of config */
+	NOXS_U32 config_generation; /* grows with every change of config, and when broken */
 	NOXS_U32 queue_count;       /* 0..NOXS_MAX_QUEUES */
 	NOXS_U16 queue_max[NOXS_MAX_QUEUES]; /* largest size of each queue, 0 = absent */
 	NOXS_U8 reserved[968];
@@ -131,7 +157,7 @@ struct noxs_back {
 
 struct noxs_queue {
 	NOXS_U16 size;    /* power of two, at most queue_max */
-	NOXS_U16 enabled; /* 1 when the three addresses are valid */
+	NOXS_U16 enabled; /* 1 when the three addresses are valid, 0 when unused */
 	NOXS_U32 reserved;
 	NOXS_U64 descriptors; /* guest-physical: descriptor table, */
 	NOXS_U64 driver;      /* available ring, */
@@ -161,7 +187,9 @@ struct noxs_control_page {
 /*
  * sysctl device. Config of the back half is what the VMM asks of the guest,
  * config of the front half is what the guest says of itself. Both are plain
- * state, not a queue: change `word`, grow `sequence`, ring.
+ * state, not a queue: change `word`, grow `sequence`, ring. The two fields are
+ * stored and loaded as one 8-byte word. No status handshake is needed; requests
+ * are answered as for any device.
  */
 #define NOXS_SYSCTL_NONE 0u
 #define NOXS_SYSCTL_POWEROFF 1u /* VMM -> guest: shut down in good order */
@@ -198,6 +226,7 @@ NOXS_ASSERT(offsetof(struct noxs_front, queues) == 512);
 NOXS_ASSERT(offsetof(struct noxs_front, config) == 1024);
 NOXS_ASSERT(sizeof(struct noxs_front) == 2048);
 NOXS_ASSERT(sizeof(struct noxs_control_page) == NOXS_PAGE_SIZE);
+NOXS_ASSERT(sizeof(struct noxs_sysctl) == 8);
 #endif
 
 #endif /* NOXS_H */
