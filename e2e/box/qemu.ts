@@ -1,0 +1,85 @@
+// SPDX-License-Identifier: Apache-2.0
+import { readFileSync } from "node:fs";
+import type { Dom0Image } from "./dom0.ts";
+
+/** What one box is made of. Memory in MiB. */
+export interface Machine {
+  readonly image: Dom0Image;
+  /** EROFS images: crictl, Node and the like; and the project itself. */
+  readonly tools: string;
+  readonly project: string;
+  /** ext4 image, writable: /var/lib/lightvm. */
+  readonly data: string;
+  readonly memoryMib: number;
+  readonly dom0MemoryMib: number;
+  /** Port on 127.0.0.1 that reaches dom0's SSH server. */
+  readonly sshPort: number;
+  /** UNIX socket on which somebody waits for dom0's "ready". */
+  readonly readySocket: string;
+  readonly consoleLog: string;
+  readonly pidFile: string;
+  /**
+   * Count instructions: one is one nanosecond of the machine's clock, so that figures do not depend
+   * on the host's load. Slower, one CPU, for measurements only.
+   */
+  readonly virtualTime: boolean;
+}
+
+/** True when this processor can run Xen natively: an openable /dev/kvm alone proves nothing. */
+export function hardwareVirtualization(): boolean {
+  return /\b(svm|vmx)\b/.test(readFileSync("/proc/cpuinfo", "utf8"));
+}
+
+/** QEMU takes a comma as the end of a value; a doubled one is a comma. */
+function escaped(value: string): string {
+  return value.replaceAll(",", ",,");
+}
+
+function processor({ virtualTime }: Machine): string[] {
+  if (virtualTime) {
+    return [
+      ...["-accel", "tcg,thread=single", "-icount", "shift=0,sleep=off"],
+      ...["-cpu", "max,-smap", "-smp", "1"],
+    ];
+  }
+  if (hardwareVirtualization()) return ["-accel", "kvm", "-cpu", "host", "-smp", "2"];
+  // QEMU 7.2's IRET reads the stack as supervisor, which SMAP forbids: dom0 would crash.
+  return ["-accel", "tcg,thread=multi", "-cpu", "max,-smap", "-smp", "2"];
+}
+
+function disk(id: string, file: string, readOnly: boolean): string[] {
+  const flags = readOnly ? ",readonly=on" : ",discard=unmap";
+  return [
+    ...["-drive", `if=none,id=${id},format=raw,file=${escaped(file)}${flags}`],
+    // A PV dom0 does DMA by addresses of its own: virtio must use the IOMMU interface.
+    ...["-device", `virtio-blk-pci,drive=${id},iommu_platform=on,disable-legacy=on`],
+  ];
+}
+
+/** QEMU's arguments for a machine. */
+export function qemuArguments(machine: Machine): string[] {
+  const { image, dom0MemoryMib, sshPort } = machine;
+  const xen = [
+    `dom0_mem=${dom0MemoryMib}M,max:${dom0MemoryMib}M`,
+    ...["console=com1", "com1=115200", "loglvl=warning", "guest_loglvl=warning"],
+    ...["noreboot", "watchdog=0"],
+  ];
+  const linux = ["console=hvc0", "quiet", "net.ifnames=0", "panic=-1", "mitigations=off"];
+  return [
+    ...["-name", "lightvm-box", "-display", "none", "-nodefaults", "-no-user-config", "-no-reboot"],
+    ...processor(machine),
+    ...["-m", String(machine.memoryMib)],
+    ...["-kernel", image.xen, "-append", xen.join(" ")],
+    ...["-initrd", `${image.kernel} ${escaped(linux.join(" "))},${image.initramfs}`],
+    ...["-serial", `file:${machine.consoleLog}`, "-pidfile", machine.pidFile],
+    ...disk("root", image.root, true),
+    ...disk("tools", machine.tools, true),
+    ...disk("project", machine.project, true),
+    ...disk("data", machine.data, false),
+    ...["-netdev", `user,id=net,restrict=on,hostfwd=tcp:127.0.0.1:${sshPort}-:22`],
+    ...["-device", "virtio-net-pci,netdev=net,iommu_platform=on,disable-legacy=on,romfile="],
+    ...["-device", "virtio-serial-pci,iommu_platform=on,disable-legacy=on"],
+    ...["-chardev", `socket,id=ready,path=${escaped(machine.readySocket)}`],
+    ...["-device", "virtserialport,chardev=ready,name=box.ready"],
+  ];
+}

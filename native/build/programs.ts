@@ -1,0 +1,69 @@
+// SPDX-License-Identifier: Apache-2.0
+import { chmod, copyFile, mkdir, readdir, readFile } from "node:fs/promises";
+import { join, resolve } from "node:path";
+import { buildRoot } from "./build-root.ts";
+import { cacheDirectory, cached } from "./cache.ts";
+import { type Bind, runInDebian } from "./debian-folder.ts";
+
+const repository = resolve(import.meta.dirname, "../..");
+const TARGET = "x86_64-unknown-linux-gnu";
+
+/** Our native programs, each a file with this name in the result's directory. */
+export const NATIVE_PROGRAMS = ["lightvm-vmm", "lightvm-agent", "addon.node"] as const;
+
+/** Where the build root sees the work tree and what cargo keeps between two builds. */
+export async function cargoBinds(): Promise<Bind[]> {
+  const scratch = join(cacheDirectory, "cargo");
+  for (const name of ["target", "home"]) await mkdir(join(scratch, name), { recursive: true });
+  return [
+    { host: repository, inside: "/src", readOnly: true },
+    { host: join(scratch, "target"), inside: "/target" },
+    { host: join(scratch, "home"), inside: "/root/.cargo" },
+  ];
+}
+
+/** Everything that decides what cargo makes of the workspace: sources, manifests, schemas. */
+export async function nativeSources(): Promise<(string | Uint8Array)[]> {
+  const inputs: (string | Uint8Array)[] = [];
+  for (const folder of ["native", "cri-proto/lightvm"]) {
+    const names = await readdir(join(repository, folder), { recursive: true });
+    for (const name of names.sort()) {
+      if (!/\.(rs|toml|lock|proto|h)$/.test(name) || /^(driver|build)\//.test(name)) continue;
+      inputs.push(`${folder}/${name}`, await readFile(join(repository, folder, name)));
+    }
+  }
+  return inputs;
+}
+
+/**
+ * The VMM and the agent are static: they run in a jail, or as the only file of a guest. The addon is
+ * a library that Node loads, so it cannot be.
+ */
+const BUILD = `
+cd /src/native
+export CARGO_TARGET_DIR=/target
+export RUSTFLAGS="--remap-path-prefix=/src=. --remap-path-prefix=/root/.cargo=cargo"
+cargo build --locked --release --target ${TARGET} -p lightvm-addon
+export RUSTFLAGS="$RUSTFLAGS -C target-feature=+crt-static"
+export CARGO_TARGET_DIR=/target/static
+cargo build --locked --release --target ${TARGET} -p lightvm-vmm -p lightvm-agent
+`;
+
+/** Builds VMM, agent and addon in the build root; returns the directory that holds them. */
+export async function nativePrograms(): Promise<string> {
+  const root = await buildRoot();
+  const inputs = [root, BUILD, ...(await nativeSources())];
+  return await cached("native", inputs, async (directory) => {
+    await runInDebian(root, BUILD, { binds: await cargoBinds() });
+    const target = join(cacheDirectory, "cargo/target");
+    const built = {
+      "lightvm-vmm": join(target, "static", TARGET, "release/lightvm-vmm"),
+      "lightvm-agent": join(target, "static", TARGET, "release/lightvm-agent"),
+      "addon.node": join(target, TARGET, "release/liblightvm_addon.so"),
+    } satisfies Record<(typeof NATIVE_PROGRAMS)[number], string>;
+    for (const [name, file] of Object.entries(built)) {
+      await copyFile(file, join(directory, name));
+      await chmod(join(directory, name), 0o755);
+    }
+  });
+}
