@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: Apache-2.0
+// `cargo.ts lint`: rustfmt and clippy; `cargo.ts test`: unit tests. Both in the Debian 13 build root, so
+// that what they say does not depend on the host's toolchain. The result of a run that passed is
+// remembered by its inputs.
+import { writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { buildRoot } from "./build-root.ts";
+import { cached } from "./cache.ts";
+import { runInDebian } from "./debian-folder.ts";
+import { cargoBinds, nativeSources } from "./programs.ts";
+import { CommandError } from "./run.ts";
+
+const TASKS = {
+  lint: [
+    "cargo fmt --all --check",
+    "cargo clippy --locked --workspace --all-targets -- -D warnings",
+  ].join("\n"),
+  // Tests need a program's own binary beside them, so nothing here is static.
+  test: "cargo test --locked --workspace 2>&1",
+};
+
+const task = process.argv[2] as keyof typeof TASKS | undefined;
+if (task === undefined || !Object.hasOwn(TASKS, task)) throw new Error("usage: cargo.ts lint|test");
+const script = `cd /src/native; export CARGO_TARGET_DIR=/target/check; ${TASKS[task]}`;
+
+try {
+  const root = await buildRoot();
+  await cached(`cargo-${task}`, [root, script, ...(await nativeSources())], async (directory) => {
+    const output = await runInDebian(root, script, { binds: await cargoBinds() });
+    const summary = output
+      .split("\n")
+      .filter((line) => /^test result: .* [1-9]\d* passed/.test(line));
+    if (summary.length > 0) console.log(summary.join("\n"));
+    await writeFile(join(directory, "output"), output);
+  });
+} catch (error) {
+  if (!(error instanceof CommandError)) throw error;
+  console.error(error.message);
+  process.exitCode = 1;
+}
