@@ -105,11 +105,15 @@ static bool noxs_acknowledged(struct noxs_device *device)
 	return le32_to_cpu(virt_load_acquire(&device->page->back.ack)) == device->request;
 }
 
-/* Waits where sleeping is forbidden: lets the VMM have the CPU until it answers. */
-static bool noxs_wait_polling(struct noxs_device *device)
+static bool noxs_wait(struct noxs_device *device)
 {
-	ktime_t limit = ktime_add(ktime_get(), ktime_set(NOXS_TIME_LIMIT_SECONDS, 0));
+	ktime_t limit;
 
+	if (!irqs_disabled() && !oops_in_progress)
+		return wait_event_timeout(device->answered, noxs_acknowledged(device),
+					  NOXS_TIME_LIMIT_SECONDS * HZ);
+	/* Where sleeping is forbidden, let the VMM have the CPU until it answers. */
+	limit = ktime_add(ktime_get(), ktime_set(NOXS_TIME_LIMIT_SECONDS, 0));
 	while (!noxs_acknowledged(device)) {
 		if (ktime_after(ktime_get(), limit))
 			return false;
@@ -134,19 +138,12 @@ static void noxs_break(struct noxs_device *device, const char *why)
  */
 static int noxs_request(struct noxs_device *device)
 {
-	bool answered;
-
 	if (device->gone || device->broken)
 		return -ENODEV;
 	device->request++;
 	virt_store_release(&device->page->front.request, cpu_to_le32(device->request));
 	noxs_ring(device);
-	if (irqs_disabled() || oops_in_progress)
-		answered = noxs_wait_polling(device);
-	else
-		answered = wait_event_timeout(device->answered, noxs_acknowledged(device),
-					      NOXS_TIME_LIMIT_SECONDS * HZ);
-	if (!answered) {
+	if (!noxs_wait(device)) {
 		noxs_break(device, "no answer to a request in time");
 		return -ETIMEDOUT;
 	}
@@ -406,14 +403,13 @@ static const struct virtio_config_ops noxs_config_ops = {
 static void noxs_say(u32 word)
 {
 	struct noxs_device *device;
-	struct noxs_sysctl *front;
 
 	rcu_read_lock();
 	device = READ_ONCE(noxs_sysctl_device);
 	if (device) {
-		front = (struct noxs_sysctl *)device->page->front.config;
-		WRITE_ONCE(front->word, cpu_to_le32(word));
-		virt_store_release(&front->sequence, cpu_to_le32(++device->said));
+		/* Word and sequence number in one store, as the VMM reads them in one load. */
+		WRITE_ONCE(*(__le64 *)device->page->front.config,
+			   cpu_to_le64((u64)word << 32 | ++device->said));
 		noxs_ring(device);
 	}
 	rcu_read_unlock();
@@ -421,14 +417,13 @@ static void noxs_say(u32 word)
 
 static void noxs_obey(struct noxs_device *device)
 {
-	const struct noxs_sysctl *back = (const struct noxs_sysctl *)device->page->back.config;
-	u32 sequence = le32_to_cpu(virt_load_acquire(&back->sequence));
-	u32 word;
+	u64 both = le64_to_cpu(READ_ONCE(*(const __le64 *)device->page->back.config));
+	u32 sequence = lower_32_bits(both);
+	u32 word = upper_32_bits(both);
 
 	if (sequence == device->asked)
 		return;
 	device->asked = sequence;
-	word = le32_to_cpu(READ_ONCE(back->word));
 	switch (word) {
 	case NOXS_SYSCTL_NONE:
 		break;
