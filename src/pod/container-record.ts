@@ -1,0 +1,126 @@
+// SPDX-License-Identifier: Apache-2.0
+import { z } from "zod";
+import { nanoseconds, stringMap } from "./persisted.ts";
+
+/** What a container was asked to be. Never changes. */
+export const containerConfigSchema = z.object({
+  name: z.string(),
+  attempt: z.number().int(),
+  /** The image as the request named it, returned as it came. */
+  image: z.object({
+    reference: z.string(),
+    annotations: stringMap,
+    userSpecifiedImage: z.string(),
+    runtimeHandler: z.string(),
+  }),
+  /** Instead of the image's entrypoint and command; empty = not said. */
+  command: z.array(z.string()),
+  args: z.array(z.string()),
+  /** "" = the image's. */
+  workingDirectory: z.string(),
+  /** "NAME=value", after the image's own. */
+  environment: z.array(z.string()),
+  labels: stringMap,
+  annotations: stringMap,
+  /** Relative to the sandbox's log directory; "" = no log. */
+  logPath: z.string(),
+  terminal: z.boolean(),
+  stdin: z.boolean(),
+  /** A signal's name, "SIGTERM"; "" = the image's. */
+  stopSignal: z.string(),
+  resources: z.object({
+    cpuShares: z.number(),
+    cpuQuotaMicroseconds: z.number(),
+    cpuPeriodMicroseconds: z.number(),
+    memoryLimitBytes: z.number(),
+    memorySwapLimitBytes: z.number(),
+    oomScoreAdjust: z.number(),
+    cpusetCpus: z.string(),
+    cpusetMems: z.string(),
+  }),
+  security: z.object({
+    privileged: z.boolean(),
+    /** "uid", "uid:gid", "name", "name:gid"; "" = the image's user. */
+    user: z.string(),
+    supplementalGroups: z.array(z.number()),
+    strictSupplementalGroups: z.boolean(),
+    addCapabilities: z.array(z.string()),
+    dropCapabilities: z.array(z.string()),
+    noNewPrivileges: z.boolean(),
+    readOnlyRoot: z.boolean(),
+    maskedPaths: z.array(z.string()),
+    readOnlyPaths: z.array(z.string()),
+  }),
+});
+export type ContainerConfig = Readonly<z.output<typeof containerConfigSchema>>;
+
+/** The process as it runs: image configuration and request merged. An exec starts from it too. */
+export const containerProcessSchema = z.object({
+  arguments: z.array(z.string()),
+  environment: z.array(z.string()),
+  workingDirectory: z.string(),
+  user: z.string(),
+  capabilities: z.array(z.string()),
+  /** Linux number of the signal that asks the process to end. */
+  stopSignal: z.number().int(),
+});
+export type ContainerProcess = Readonly<z.output<typeof containerProcessSchema>>;
+
+/** Everything about a container that is known before it exists, and never changes. */
+export const containerMetadataSchema = z.object({
+  id: z.string(),
+  sandboxId: z.string(),
+  config: containerConfigSchema,
+  process: containerProcessSchema,
+  /** "sha256:…", and the same image by digest. */
+  imageId: z.string(),
+  imageRef: z.string(),
+  /** Absolute; "" = output is dropped. */
+  logPath: z.string(),
+  createdAt: nanoseconds,
+});
+export type ContainerMetadata = Readonly<z.output<typeof containerMetadataSchema>>;
+
+/**
+ * What has happened to a container so far. Facts only; its state follows from them:
+ *
+ *             created             startedAt             exit
+ *   creating ─────────► created ────────────► running ────────► exited
+ *      │                   │ the start failed: exit without startedAt  ▲
+ *      │                   └───────────────────────────────────────────┘
+ *      └──► (record deleted: failed, or lightvmd died)      removing: from every state
+ */
+export const containerStatusSchema = z.object({
+  version: z.literal(1),
+  /** CreateContainer has come to its end; before that nobody is told of the container. */
+  created: z.boolean(),
+  /** StartContainer has been sent to the guest, which may or may not have seen it. */
+  starting: z.boolean(),
+  startedAt: nanoseconds.optional(),
+  exit: z
+    .object({
+      at: nanoseconds,
+      /** 0..255; 128 + signal; 255 when the VM ended before the container did. */
+      code: z.number().int(),
+      /** "Completed", "Error", "OOMKilled", "StartError". */
+      reason: z.string(),
+      message: z.string(),
+    })
+    .optional(),
+  /** RemoveContainer has begun and will be finished, if need be by the next lightvmd. */
+  removing: z.boolean(),
+});
+export type ContainerStatus = Readonly<z.output<typeof containerStatusSchema>>;
+export type ContainerExit = NonNullable<ContainerStatus["exit"]>;
+
+export const NEW_CONTAINER: ContainerStatus = {
+  version: 1,
+  created: false,
+  starting: false,
+  removing: false,
+};
+
+/** The name that no two containers of a sandbox may share. */
+export function containerName({ name, attempt }: ContainerConfig): string {
+  return `${name}_${attempt}`;
+}

@@ -1,0 +1,104 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// What lightvmd does before it serves anyone: it finds out what has become of the pods that it
+// remembers. A verb that was cut off is finished when the caller had to count on it (start, stop,
+// remove), and undone when nobody was told of its result (run, create).
+import { describeError } from "../shared/errors.ts";
+import type { Logger } from "../shared/logger.ts";
+import type { PodVm } from "../toolstack/pod-vm.ts";
+import type { Toolstack } from "../toolstack/toolstack.ts";
+import type { Container } from "./container.ts";
+import { killInGuest, removeFromGuest, startInGuest } from "./guest-container.ts";
+import { now } from "./persisted.ts";
+import type { Pods } from "./pods.ts";
+import type { Sandbox } from "./sandbox.ts";
+import { catchUp, settleSandbox, supervise } from "./supervision.ts";
+
+export interface RecoveryContext {
+  readonly pods: Pods;
+  readonly toolstack: Toolstack;
+  readonly logger: Logger;
+}
+
+/**
+ * Adopts what lives, writes down what has ended, finishes or undoes what was cut off, destroys
+ * what belongs to nobody. One pod's trouble is logged and does not keep the others.
+ */
+export async function recover(context: RecoveryContext, signal: AbortSignal): Promise<void> {
+  const { pods, toolstack, logger } = context;
+  await Promise.all(
+    pods.all().map(async (sandbox) => {
+      try {
+        await recoverSandbox(context, sandbox, signal);
+      } catch (error) {
+        logger.error({ error, pod: sandbox.id }, "a pod could not be recovered");
+        const message = `it could not be found again: ${describeError(error)}`;
+        if (sandbox.state === "ready") settleSandbox(sandbox, { message, at: now() }, logger);
+      }
+    }),
+  );
+  try {
+    await toolstack.destroyOrphans(new Set(pods.all().map(({ id }) => id)));
+  } catch (error) {
+    logger.error({ error }, "what is left of unknown pods could not be destroyed");
+  }
+}
+
+async function recoverSandbox(
+  context: RecoveryContext,
+  sandbox: Sandbox,
+  signal: AbortSignal,
+): Promise<void> {
+  const { pods, toolstack, logger } = context;
+  const { status } = sandbox;
+  const vm = await toolstack.adopt(sandbox.vmSpec, signal);
+  if (sandbox.state === "creating" || status.removing) {
+    await vm?.destroy();
+    pods.removeSandbox(sandbox);
+    logger.info({ pod: sandbox.id }, "removed a pod that was cut off");
+    return;
+  }
+  if (vm === undefined) {
+    const message = "nothing of it is left; the machine may have restarted";
+    settleSandbox(sandbox, { message, at: now() }, logger);
+  } else if (status.end === undefined) {
+    supervise(sandbox, vm, logger);
+    if (vm.end === undefined) await catchUp(sandbox, vm, logger);
+    else await sandbox.concluded;
+  } else sandbox.vm = vm;
+  for (const container of [...sandbox.containers.values()]) {
+    await recoverContainer(context, sandbox, container, signal);
+  }
+  logger.info({ pod: sandbox.id, domid: vm?.domid, state: sandbox.state }, "found a pod again");
+}
+
+async function recoverContainer(
+  { pods, logger }: RecoveryContext,
+  sandbox: Sandbox,
+  container: Container,
+  signal: AbortSignal,
+): Promise<void> {
+  const vm = sandbox.vm?.end === undefined ? sandbox.vm : undefined;
+  if (container.state === "creating" || container.status.removing) {
+    if (vm !== undefined) await removeFromVm(vm, container, signal);
+    pods.removeContainer(sandbox, container);
+    logger.info({ container: container.id }, "removed a container that was cut off");
+  } else if (vm !== undefined && container.mayRun && container.state === "created") {
+    await finishStart(vm, container, logger);
+  }
+}
+
+async function removeFromVm(vm: PodVm, container: Container, signal: AbortSignal): Promise<void> {
+  if (container.mayRun) await killInGuest(vm, container, signal);
+  await removeFromGuest(vm, container.id, signal);
+}
+
+/** The start was sent, but not its result: the guest starts it now, or says that it runs. */
+async function finishStart(vm: PodVm, container: Container, logger: Logger): Promise<void> {
+  try {
+    await startInGuest(vm, container, { again: true });
+  } catch (error) {
+    // It is settled as StartError; the caller of then is not there to be told.
+    logger.warn({ error, container: container.id }, "a container could not be started");
+  }
+}

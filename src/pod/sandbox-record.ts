@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: Apache-2.0
+import { z } from "zod";
+import { nanoseconds, stringMap } from "./persisted.ts";
+
+/** Whose namespace the containers of a pod see; the node's is out of reach from inside a VM. */
+const namespace = z.enum(["pod", "container"]);
+
+/** What a sandbox was asked to be. Never changes. */
+export const sandboxConfigSchema = z.object({
+  /** The pod's name, uid and namespace in Kubernetes. */
+  name: z.string(),
+  uid: z.string(),
+  namespace: z.string(),
+  /** How many sandboxes this pod has had before. */
+  attempt: z.number().int(),
+  hostname: z.string(),
+  /** Absolute; "" = containers keep no logs. */
+  logDirectory: z.string(),
+  dns: z.object({
+    servers: z.array(z.string()),
+    searches: z.array(z.string()),
+    options: z.array(z.string()),
+  }),
+  sysctls: stringMap,
+  labels: stringMap,
+  annotations: stringMap,
+  runtimeHandler: z.string(),
+  namespaces: z.object({ network: namespace, pid: namespace, ipc: namespace }),
+  /** Sum over the containers; 0 = not said. */
+  resources: z.object({
+    cpuQuotaMicroseconds: z.number(),
+    cpuPeriodMicroseconds: z.number(),
+    memoryLimitBytes: z.number(),
+    /** What the pod's RuntimeClass adds for the VM itself. */
+    overheadMemoryBytes: z.number(),
+  }),
+});
+export type SandboxConfig = Readonly<z.output<typeof sandboxConfigSchema>>;
+
+/** Everything about a sandbox that is known before it exists, and never changes. */
+export const sandboxMetadataSchema = z.object({
+  id: z.string(),
+  config: sandboxConfigSchema,
+  vm: z.object({ name: z.string(), vcpus: z.number(), memoryBytes: z.number() }),
+  createdAt: nanoseconds,
+});
+export type SandboxMetadata = Readonly<z.output<typeof sandboxMetadataSchema>>;
+
+/**
+ * What has happened to a sandbox so far. Facts only; its state follows from them:
+ *
+ *                readyAt                end                    removing
+ *   creating ──────────────► ready ────────────► not ready ──────────────► (record deleted)
+ *      │ failed, or lightvmd died          removing: from every state
+ *      └──► (record deleted)
+ */
+export const sandboxStatusSchema = z.object({
+  version: z.literal(1),
+  /** Its VM has booted and RunPodSandbox may answer. */
+  readyAt: nanoseconds.optional(),
+  /** Its VM is gone for good. */
+  end: z.object({ at: nanoseconds, message: z.string() }).optional(),
+  /** RemovePodSandbox has begun and will be finished, if need be by the next lightvmd. */
+  removing: z.boolean(),
+});
+export type SandboxStatus = Readonly<z.output<typeof sandboxStatusSchema>>;
+
+export const NEW_SANDBOX: SandboxStatus = { version: 1, removing: false };
+
+/** The name that no two sandboxes may share. */
+export function sandboxName({ name, namespace, uid, attempt }: SandboxConfig): string {
+  return [name, namespace, uid, attempt].join("_");
+}

@@ -1,0 +1,78 @@
+// SPDX-License-Identifier: Apache-2.0
+import { LightvmError } from "../shared/errors.ts";
+import type { PodVm, PodVmSpec } from "../toolstack/pod-vm.ts";
+import type { Container } from "./container.ts";
+import { Mutex } from "./mutex.ts";
+import type { SandboxMetadata, SandboxStatus } from "./sandbox-record.ts";
+
+/** What the CRI calls a sandbox's state; "creating" is not shown to anyone. */
+export type SandboxState = "creating" | "ready" | "not-ready";
+
+/** The state that follows from the facts. */
+export function sandboxState({ readyAt, end, removing }: SandboxStatus): SandboxState {
+  if (readyAt === undefined) return "creating";
+  return end === undefined && !removing ? "ready" : "not-ready";
+}
+
+/** A pod's sandbox, which is a VM, with the containers in it. */
+export class Sandbox {
+  readonly metadata: SandboxMetadata;
+  readonly containers: Map<string, Container> = new Map();
+  /** Held by RemovePodSandbox: one at a time. */
+  readonly lock: Mutex = new Mutex();
+  /** Its VM, running or ended; none before it has booted and when nothing of it is left. */
+  vm: PodVm | undefined;
+  /** Resolves once the end of the VM is written down, for the sandbox and all containers. */
+  concluded: Promise<void> = Promise.resolve();
+  readonly #persist: (status: SandboxStatus) => void;
+  #status: SandboxStatus;
+
+  constructor(
+    metadata: SandboxMetadata,
+    status: SandboxStatus,
+    persist: (status: SandboxStatus) => void,
+  ) {
+    this.metadata = metadata;
+    this.#status = status;
+    this.#persist = persist;
+  }
+
+  get id(): string {
+    return this.metadata.id;
+  }
+
+  get status(): SandboxStatus {
+    return this.#status;
+  }
+
+  get state(): SandboxState {
+    return sandboxState(this.#status);
+  }
+
+  get vmSpec(): PodVmSpec {
+    return { id: this.id, ...this.metadata.vm };
+  }
+
+  /** Writes facts down, then believes them. Throws when they cannot be written. */
+  update(change: Partial<SandboxStatus>): void {
+    const status = { ...this.#status, ...change };
+    this.#persist(status);
+    this.#status = status;
+  }
+
+  /** The end of its VM; the first one told stays. Believed even when it cannot be written. */
+  settle(end: NonNullable<SandboxStatus["end"]>): void {
+    if (this.#status.end !== undefined) return;
+    this.#status = { ...this.#status, end };
+    this.#persist(this.#status);
+  }
+
+  /** The VM of a sandbox that can take work. Throws "failed-precondition" with the reason. */
+  requireVm(): PodVm {
+    if (this.state === "ready" && this.vm !== undefined && this.vm.end === undefined) {
+      return this.vm;
+    }
+    const why = this.#status.end?.message ?? this.vm?.end?.message ?? "it is being removed";
+    throw new LightvmError("failed-precondition", `sandbox ${this.id} is not ready: ${why}`);
+  }
+}
