@@ -1,0 +1,92 @@
+// SPDX-License-Identifier: Apache-2.0
+import { join } from "node:path";
+import type { CreateContainer } from "../../../cri-proto/generated/lightvm/agent/v1/agent.ts";
+import type { Image } from "../../image/images.ts";
+import type { Container } from "../../pod/container.ts";
+import type { ContainerConfig, ContainerMetadata } from "../../pod/container-record.ts";
+import { removeFromGuest } from "../../pod/guest-container.ts";
+import { now } from "../../pod/persisted.ts";
+import { newId } from "../../pod/pods.ts";
+import type { Sandbox } from "../../pod/sandbox.ts";
+import { LightvmError } from "../../shared/errors.ts";
+import type { NodeContext } from "../node-context.ts";
+import { onFailure } from "../undo.ts";
+import { agentProcess } from "./agent-process.ts";
+import { mergeProcess } from "./process.ts";
+
+/** Mounting an image and checking its command in the guest, under emulation too. */
+const CREATE_TIMEOUT_MS = 60_000;
+
+/** CreateContainer: everything but the process. Returns the container's id. */
+export async function createContainer(
+  { images, logger, pods }: NodeContext,
+  request: { readonly sandboxId: string; readonly config: ContainerConfig },
+  signal: AbortSignal,
+): Promise<string> {
+  const { config } = request;
+  const sandbox = pods.getSandbox(request.sandboxId);
+  const vm = sandbox.requireVm();
+  const image = images.get(config.image.reference);
+  if (image === undefined) {
+    const name = config.image.reference;
+    throw new LightvmError("not-found", `image "${name}" is not on this node; pull it first`);
+  }
+  await using undo = new AsyncDisposableStack();
+  const container = pods.addContainer(sandbox, metadataOf(sandbox, config, image));
+  onFailure(undo, logger, "the container's record", () => pods.removeContainer(sandbox, container));
+  const blockDeviceId = await vm.attachImage(image.erofsPath, signal);
+  await vm.setContainerLog(container.id, container.metadata.logPath, config.terminal, signal);
+  onFailure(undo, logger, "the container in the guest", () =>
+    removeFromGuest(vm, container.id, new AbortController().signal),
+  );
+  const value = guestContainer(container, sandbox, blockDeviceId);
+  await vm.call({ $case: "createContainer", value }, { signal, timeoutMs: CREATE_TIMEOUT_MS });
+  sandbox.requireVm();
+  container.update({ created: true });
+  undo.move();
+  return container.id;
+}
+
+function metadataOf(sandbox: Sandbox, config: ContainerConfig, image: Image): ContainerMetadata {
+  const { logDirectory, hostname } = sandbox.metadata.config;
+  const logged = logDirectory !== "" && config.logPath !== "";
+  return {
+    id: newId(),
+    sandboxId: sandbox.id,
+    config,
+    process: mergeProcess(config, image.config, hostname),
+    imageId: image.id,
+    imageRef: image.repoDigests[0] ?? image.id,
+    logPath: logged ? join(logDirectory, config.logPath) : "",
+    createdAt: now(),
+  };
+}
+
+function guestContainer(
+  container: Container,
+  sandbox: Sandbox,
+  blockDeviceId: number,
+): CreateContainer {
+  const { config } = container.metadata;
+  const { resources, security } = config;
+  return {
+    containerId: container.id,
+    root: { blockDeviceId, readOnly: security.readOnlyRoot },
+    process: agentProcess(container.metadata),
+    mounts: [],
+    resources: {
+      cpuShares: BigInt(resources.cpuShares),
+      cpuQuotaMicroseconds: BigInt(resources.cpuQuotaMicroseconds),
+      cpuPeriodMicroseconds: BigInt(resources.cpuPeriodMicroseconds),
+      memoryLimitBytes: BigInt(resources.memoryLimitBytes),
+      memorySwapLimitBytes: BigInt(resources.memorySwapLimitBytes),
+      pidsLimit: 0n,
+      cpusetCpus: resources.cpusetCpus,
+      oomScoreAdjust: BigInt(resources.oomScoreAdjust),
+    },
+    maskedPaths: security.privileged ? [] : security.maskedPaths,
+    readonlyPaths: security.privileged ? [] : security.readOnlyPaths,
+    privileged: security.privileged,
+    hostname: sandbox.metadata.config.hostname,
+  };
+}

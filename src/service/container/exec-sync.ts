@@ -1,0 +1,106 @@
+// SPDX-License-Identifier: Apache-2.0
+import { randomBytes } from "node:crypto";
+import type { Duplex } from "node:stream";
+import { type ProcessExited, Stream } from "../../../cri-proto/generated/lightvm/agent/v1/agent.ts";
+import { LightvmError } from "../../shared/errors.ts";
+import { waitFor } from "../../shared/wait.ts";
+import type { PodVm } from "../../toolstack/pod-vm.ts";
+import type { NodeContext } from "../node-context.ts";
+import { agentProcess } from "./agent-process.ts";
+import { type Collected, collect } from "./collect.ts";
+
+/** Together they must fit into one gRPC message of 16 MiB, or the caller would get neither. */
+const MAX_STREAM_BYTES = 16_000_000;
+const MAX_TOTAL_BYTES = 16 * 1024 * 1024 - 4096;
+/** From the exit of the command until its streams have ended too. */
+const DRAIN_MS = 10_000;
+const SIGKILL = 9;
+
+export interface ExecSyncRequest {
+  readonly containerId: string;
+  readonly command: readonly string[];
+  /** 0 = no limit. */
+  readonly timeoutMs: number;
+}
+
+export interface ExecSyncResult {
+  readonly stdout: Buffer;
+  readonly stderr: Buffer;
+  readonly exitCode: number;
+}
+
+/**
+ * ExecSync: one more process in a running container, its output, how it ended. Throws
+ * "deadline-exceeded" when the timeout has ended it.
+ */
+export async function execSync(
+  { logger, pods }: NodeContext,
+  request: ExecSyncRequest,
+  signal: AbortSignal,
+): Promise<ExecSyncResult> {
+  const container = pods.getContainer(request.containerId);
+  container.require("running", "execute a command");
+  const vm = pods.sandboxOf(container).requireVm();
+  const id = { containerId: container.id, execId: randomBytes(16).toString("hex") };
+  await using cleanup = new AsyncDisposableStack();
+  const open = async (stream: Stream): Promise<Collected> => {
+    const socket = cleanup.adopt(await vm.openStream({ ...id, stream }, signal), destroy);
+    return collect(socket, MAX_STREAM_BYTES);
+  };
+  const stdout = await open(Stream.STREAM_STDOUT);
+  const stderr = await open(Stream.STREAM_STDERR);
+  const exit = exitOf(vm, id, cleanup);
+  const process = agentProcess(container.metadata, { arguments: request.command });
+  await vm.call({ $case: "exec", value: { ...id, process } }, { signal });
+  let exited: ProcessExited;
+  try {
+    const timeoutMs = request.timeoutMs > 0 ? request.timeoutMs : undefined;
+    exited = await waitFor(exit, "the command", { signal, timeoutMs });
+  } catch (error) {
+    const value = { ...id, signal: SIGKILL, all: true };
+    vm.call({ $case: "signal", value }, { signal: new AbortController().signal }).catch((cause) =>
+      logger.debug({ error: cause, ...id }, "a command could not be killed"),
+    );
+    throw error;
+  }
+  await drained([stdout, stderr], signal);
+  const out = stdout.bytes();
+  const room = Math.max(0, MAX_TOTAL_BYTES - out.length);
+  return {
+    stdout: out,
+    stderr: stderr.bytes().subarray(0, room),
+    exitCode: exited.exitCode & 0xff,
+  };
+}
+
+function destroy(socket: Duplex): void {
+  socket.destroy();
+}
+
+/** The command's exit, or the end of the VM as an error. */
+function exitOf(
+  vm: PodVm,
+  id: { readonly containerId: string; readonly execId: string },
+  cleanup: AsyncDisposableStack,
+): Promise<ProcessExited> {
+  const { promise, resolve, reject } = Promise.withResolvers<ProcessExited>();
+  promise.catch(() => undefined);
+  const unsubscribe = vm.onProcessExited((exit) => {
+    if (exit.containerId === id.containerId && exit.execId === id.execId) resolve(exit);
+  });
+  cleanup.defer(unsubscribe);
+  void vm.ended.then((end) =>
+    reject(new LightvmError("unavailable", `the pod's VM has ended: ${end.message}`)),
+  );
+  return promise;
+}
+
+/** A process that the command has left behind may hold its streams: what came so far counts. */
+async function drained(streams: readonly Collected[], signal: AbortSignal): Promise<void> {
+  const ends = Promise.all(streams.map(({ ended }) => ended)).then(() => undefined);
+  try {
+    await waitFor(ends, "the command's output", { signal, timeoutMs: DRAIN_MS });
+  } catch (error) {
+    if (!(error instanceof LightvmError) || error.code !== "deadline-exceeded") throw error;
+  }
+}

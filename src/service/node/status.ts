@@ -1,0 +1,53 @@
+// SPDX-License-Identifier: Apache-2.0
+import { describeError } from "../../shared/errors.ts";
+import type { NodeContext } from "../node-context.ts";
+import { runtimeVersion } from "./version.ts";
+
+/** One aspect of the node's health. */
+export interface Condition {
+  readonly type: "RuntimeReady" | "NetworkReady";
+  readonly status: boolean;
+  /** One CamelCase word; "" when all is well. */
+  readonly reason: string;
+  readonly message: string;
+}
+
+/** Status: asked of the hypervisor at each call. */
+export function runtimeConditions(context: NodeContext): Condition[] {
+  return [runtimeReady(context), NETWORK_NOT_READY];
+}
+
+/** What only we know of the node, for people who look for a fault. */
+export function runtimeDetails({ config, pods, toolstack }: NodeContext): object {
+  const { xenVersion, freeMemoryBytes, totalMemoryBytes } = toolstack.host();
+  return {
+    ...runtimeVersion(),
+    xen: {
+      version: xenVersion,
+      freeMemoryBytes: Number(freeMemoryBytes),
+      totalMemoryBytes: Number(totalMemoryBytes),
+    },
+    sandboxes: pods.sandboxes().length,
+    containers: pods.containers().length,
+    vm: config.vm,
+  };
+}
+
+/** Pods have no network of their own yet, and the node must not be given pods that need one. */
+const NETWORK_NOT_READY: Condition = {
+  type: "NetworkReady",
+  status: false,
+  reason: "NetworkPluginNotReady",
+  message: "this version of LightVM gives pods no network",
+};
+
+function runtimeReady({ checkNode, toolstack }: NodeContext): Condition {
+  try {
+    toolstack.host();
+    checkNode();
+    return { type: "RuntimeReady", status: true, reason: "", message: "" };
+  } catch (error) {
+    const message = describeError(error);
+    return { type: "RuntimeReady", status: false, reason: "NodeCannotRunPods", message };
+  }
+}

@@ -1,0 +1,51 @@
+// SPDX-License-Identifier: Apache-2.0
+import { randomBytes } from "node:crypto";
+import { now } from "../../pod/persisted.ts";
+import { newId } from "../../pod/pods.ts";
+import type { Sandbox } from "../../pod/sandbox.ts";
+import type { SandboxConfig } from "../../pod/sandbox-record.ts";
+import { supervise } from "../../pod/supervision.ts";
+import type { PodVm } from "../../toolstack/pod-vm.ts";
+import type { NodeContext } from "../node-context.ts";
+import { onFailure } from "../undo.ts";
+import { vmOf } from "./vm-size.ts";
+
+/** Bytes of entropy that a new guest starts with. */
+const ENTROPY_BYTES = 64;
+
+/** RunPodSandbox: a booted VM whose agent knows the pod's settings. Returns the sandbox's id. */
+export async function runPodSandbox(
+  { config, logger, pods, toolstack }: NodeContext,
+  sandboxConfig: SandboxConfig,
+  signal: AbortSignal,
+): Promise<string> {
+  await using undo = new AsyncDisposableStack();
+  const sandbox = pods.addSandbox({
+    id: newId(),
+    config: sandboxConfig,
+    vm: vmOf(sandboxConfig, config.vm),
+    createdAt: now(),
+  });
+  onFailure(undo, logger, "the sandbox's record", () => pods.removeSandbox(sandbox));
+  const vm = await toolstack.create(sandbox.vmSpec, signal);
+  onFailure(undo, logger, "the sandbox's VM", () => vm.destroy());
+  await configure(vm, sandbox, signal);
+  supervise(sandbox, vm, logger);
+  sandbox.update({ readyAt: now() });
+  // It may have ended since it booted; then it was never ready.
+  sandbox.requireVm();
+  undo.move();
+  return sandbox.id;
+}
+
+async function configure(vm: PodVm, sandbox: Sandbox, signal: AbortSignal): Promise<void> {
+  const { hostname, sysctls, dns } = sandbox.metadata.config;
+  const value = {
+    hostname,
+    sysctls,
+    dns,
+    realtimeNanoseconds: now(),
+    entropy: randomBytes(ENTROPY_BYTES),
+  };
+  await vm.call({ $case: "configureSandbox", value }, { signal });
+}

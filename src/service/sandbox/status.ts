@@ -1,0 +1,28 @@
+// SPDX-License-Identifier: Apache-2.0
+import type { Sandbox } from "../../pod/sandbox.ts";
+import type { NodeContext } from "../node-context.ts";
+
+/** PodSandboxStatus. Throws "not-found". */
+export function podSandboxStatus({ pods }: NodeContext, id: string): Sandbox {
+  return pods.getSandbox(id);
+}
+
+/** What only we know of a sandbox, for people who look for a fault. */
+export function podSandboxDetails(sandbox: Sandbox): object {
+  const { vm, metadata, status } = sandbox;
+  return {
+    domid: vm?.domid,
+    vcpus: metadata.vm.vcpus,
+    memoryBytes: metadata.vm.memoryBytes,
+    end: status.end?.message,
+    reason: vm?.end?.reason,
+    /** Where the time of its creation went; forgotten when lightvmd restarts. */
+    breakdown: vm?.breakdown.map(({ phase, name, nanoseconds, hypercalls, bytesCopied }) => ({
+      phase,
+      name,
+      nanoseconds: Number(nanoseconds),
+      hypercalls,
+      bytesCopied: Number(bytesCopied),
+    })),
+  };
+}

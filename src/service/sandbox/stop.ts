@@ -1,0 +1,13 @@
+// SPDX-License-Identifier: Apache-2.0
+import type { NodeContext } from "../node-context.ts";
+import { endSandbox } from "./end.ts";
+
+/** StopPodSandbox: ends the VM and with it every process. Nothing there = nothing to do. */
+export async function stopPodSandbox(
+  { logger, pods }: NodeContext,
+  id: string,
+  signal: AbortSignal,
+): Promise<void> {
+  const sandbox = pods.findSandbox(id);
+  if (sandbox !== undefined) await endSandbox(sandbox, logger, signal);
+}
