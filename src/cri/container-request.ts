@@ -1,0 +1,125 @@
+// SPDX-License-Identifier: Apache-2.0
+import { posix } from "node:path";
+import type { KeyValue } from "../../cri-proto/generated/runtime/v1/common.ts";
+import {
+  Signal,
+  type ContainerConfig as WireConfig,
+} from "../../cri-proto/generated/runtime/v1/container.ts";
+import type { CreateContainerRequest } from "../../cri-proto/generated/runtime/v1/container_calls.ts";
+import type { LinuxContainerResources } from "../../cri-proto/generated/runtime/v1/resources.ts";
+import type { ContainerConfig } from "../pod/container-record.ts";
+import { checkRuntimeHandler } from "../service/node/runtime-handlers.ts";
+import { invalid, natural, oneLine, required, safeNumber, unsupported } from "./checks.ts";
+import { containerSecurity } from "./security-request.ts";
+import { signalName } from "./signal-names.ts";
+
+/** Checks a CreateContainerRequest once; what comes out has no wire types any more. */
+export function containerConfig(request: CreateContainerRequest): ContainerConfig {
+  const config = required(request.config, "config");
+  const { name, attempt } = required(config.metadata, "config.metadata");
+  if (name === "") throw invalid("config.metadata.name is empty");
+  const image = required(config.image, "config.image");
+  if (image.image === "") throw invalid("config.image.image is empty");
+  checkRuntimeHandler(image.runtimeHandler);
+  refuseUnsupported(config);
+  return {
+    name,
+    attempt,
+    image: {
+      reference: image.image,
+      annotations: image.annotations,
+      userSpecifiedImage: image.userSpecifiedImage,
+      runtimeHandler: image.runtimeHandler,
+    },
+    command: config.command,
+    args: config.args,
+    workingDirectory: workingDirectory(config.workingDir),
+    environment: config.envs.map(environmentVariable),
+    labels: config.labels,
+    annotations: config.annotations,
+    logPath: logPath(config.logPath),
+    terminal: config.tty,
+    stdin: config.stdin,
+    stopSignal: stopSignal(config.stopSignal),
+    resources: containerResources(config.linux?.resources),
+    security: containerSecurity(config.linux?.securityContext),
+  };
+}
+
+/** By name, so that nobody looks for a volume that was silently left out. */
+function refuseUnsupported({ CDIDevices, devices, mounts, windows }: WireConfig): void {
+  if (windows !== undefined) throw unsupported("Windows containers do not exist here");
+  for (const { containerPath, hostPath, image } of mounts) {
+    const source = image === undefined ? `host path "${hostPath}"` : `image "${image.image}"`;
+    throw unsupported(
+      `a volume at "${containerPath}" from ${source}: this version of LightVM has no volumes`,
+    );
+  }
+  for (const { hostPath } of devices) {
+    throw unsupported(`host device "${hostPath}": a pod is a VM without the host's devices`);
+  }
+  for (const { name } of CDIDevices) throw unsupported(`CDI device "${name}"`);
+}
+
+function workingDirectory(path: string): string {
+  if (path !== "" && !path.startsWith("/")) {
+    throw invalid(`config.working_dir "${path}" is not absolute`);
+  }
+  return path;
+}
+
+function environmentVariable({ key, value }: KeyValue): string {
+  if (key === "" || key.includes("=") || key.includes("\0")) {
+    throw invalid(`"${key}" cannot be the name of an environment variable`);
+  }
+  let text: string;
+  try {
+    text = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(value);
+  } catch {
+    throw unsupported(`environment variable "${key}" is not UTF-8`);
+  }
+  if (text.includes("\0")) throw invalid(`environment variable "${key}" contains a NUL byte`);
+  return `${key}=${text}`;
+}
+
+function logPath(path: string): string {
+  if (path === "") return "";
+  const normal = posix.normalize(oneLine(path, "config.log_path"));
+  if (posix.isAbsolute(path) || normal === ".." || normal.startsWith("../")) {
+    throw invalid(`config.log_path "${path}" leads out of the sandbox's log directory`);
+  }
+  return normal;
+}
+
+/** The CRI's number → "SIGTERM", "SIGRTMIN+3"; "" when the image decides. */
+function stopSignal(signal: Signal): string {
+  if (signal === Signal.SIGNAL_RUNTIME_DEFAULT) return "";
+  const name = signalName(signal);
+  if (name === undefined) throw invalid(`there is no stop signal ${signal}`);
+  return name;
+}
+
+function containerResources(
+  linux: LinuxContainerResources | undefined,
+): ContainerConfig["resources"] {
+  const what = (field: string) => `config.linux.resources.${field}`;
+  for (const { limit, pageSize } of linux?.hugepageLimits ?? []) {
+    if (limit > 0n) throw unsupported(`huge pages of ${pageSize}`);
+  }
+  const adjust = safeNumber(linux?.oomScoreAdj ?? 0n, what("oom_score_adj"));
+  if (adjust < -1000 || adjust > 1000) throw invalid(`${what("oom_score_adj")} of ${adjust}`);
+  return {
+    cpuShares: natural(linux?.cpuShares ?? 0n, what("cpu_shares")),
+    cpuQuotaMicroseconds: safeNumber(linux?.cpuQuota ?? 0n, what("cpu_quota")),
+    cpuPeriodMicroseconds: natural(linux?.cpuPeriod ?? 0n, what("cpu_period")),
+    memoryLimitBytes: natural(linux?.memoryLimitInBytes ?? 0n, what("memory_limit_in_bytes")),
+    memorySwapLimitBytes: natural(
+      // -1 is "unlimited", which is what no limit means too.
+      linux?.memorySwapLimitInBytes === -1n ? 0n : (linux?.memorySwapLimitInBytes ?? 0n),
+      what("memory_swap_limit_in_bytes"),
+    ),
+    oomScoreAdjust: adjust,
+    cpusetCpus: linux?.cpusetCpus ?? "",
+    cpusetMems: linux?.cpusetMems ?? "",
+  };
+}

@@ -1,0 +1,103 @@
+// SPDX-License-Identifier: Apache-2.0
+import type { ImageSpec } from "../../cri-proto/generated/runtime/v1/common.ts";
+import {
+  type Container as WireContainer,
+  type ContainerFilter as WireFilter,
+  ContainerState as WireState,
+  type ContainerStatus as WireStatus,
+} from "../../cri-proto/generated/runtime/v1/container.ts";
+import type { ContainerResources } from "../../cri-proto/generated/runtime/v1/resources.ts";
+import type { Container, ContainerState } from "../pod/container.ts";
+import type { ContainerFilter } from "../service/container/list.ts";
+import { signalOf } from "./signal-names.ts";
+
+const WIRE_STATES: Record<ContainerState, WireState> = {
+  creating: WireState.CONTAINER_UNKNOWN,
+  created: WireState.CONTAINER_CREATED,
+  running: WireState.CONTAINER_RUNNING,
+  exited: WireState.CONTAINER_EXITED,
+};
+
+/** A container in a list. */
+export function containerMessage(container: Container): WireContainer {
+  const { config, createdAt, id, imageId, imageRef, sandboxId } = container.metadata;
+  return {
+    id,
+    podSandboxId: sandboxId,
+    metadata: { name: config.name, attempt: config.attempt },
+    image: imageSpec(container),
+    imageRef,
+    state: WIRE_STATES[container.state],
+    createdAt,
+    labels: config.labels,
+    annotations: config.annotations,
+    imageId,
+  };
+}
+
+/** All about a container. */
+export function containerStatusMessage(container: Container): WireStatus {
+  const { config, createdAt, id, imageId, imageRef, logPath } = container.metadata;
+  const { exit, startedAt } = container.status;
+  return {
+    id,
+    metadata: { name: config.name, attempt: config.attempt },
+    state: WIRE_STATES[container.state],
+    createdAt,
+    startedAt: startedAt ?? 0n,
+    finishedAt: exit?.at ?? 0n,
+    exitCode: exit?.code ?? 0,
+    image: imageSpec(container),
+    imageRef,
+    reason: exit?.reason ?? "",
+    message: exit?.message ?? "",
+    labels: config.labels,
+    annotations: config.annotations,
+    mounts: [],
+    logPath,
+    resources: resources(container),
+    imageId,
+    user: undefined,
+    stopSignal: signalOf(config.stopSignal || "SIGTERM"),
+  };
+}
+
+/** What ListContainers shall match. */
+export function containerFilter(filter: WireFilter | undefined): ContainerFilter {
+  const state = filter?.state?.state;
+  return {
+    id: filter?.id ?? "",
+    sandboxId: filter?.podSandboxId ?? "",
+    state: state === undefined ? undefined : domainState(state),
+    labels: filter?.labelSelector ?? {},
+  };
+}
+
+function domainState(state: WireState): ContainerState {
+  const states = Object.entries(WIRE_STATES) as [ContainerState, WireState][];
+  return states.find(([, wire]) => wire === state)?.[0] ?? "creating";
+}
+
+function imageSpec({ metadata }: Container): ImageSpec {
+  const { annotations, reference, runtimeHandler, userSpecifiedImage } = metadata.config.image;
+  return { image: reference, annotations, userSpecifiedImage, runtimeHandler, imageRef: "" };
+}
+
+function resources({ metadata }: Container): ContainerResources {
+  const { resources: limits } = metadata.config;
+  return {
+    linux: {
+      cpuPeriod: BigInt(limits.cpuPeriodMicroseconds),
+      cpuQuota: BigInt(limits.cpuQuotaMicroseconds),
+      cpuShares: BigInt(limits.cpuShares),
+      memoryLimitInBytes: BigInt(limits.memoryLimitBytes),
+      memorySwapLimitInBytes: BigInt(limits.memorySwapLimitBytes),
+      oomScoreAdj: BigInt(limits.oomScoreAdjust),
+      cpusetCpus: limits.cpusetCpus,
+      cpusetMems: limits.cpusetMems,
+      hugepageLimits: [],
+      unified: {},
+    },
+    windows: undefined,
+  };
+}

@@ -1,0 +1,97 @@
+// SPDX-License-Identifier: Apache-2.0
+import type {
+  DNSConfig,
+  LinuxPodSandboxConfig,
+  PodSandboxConfig,
+} from "../../cri-proto/generated/runtime/v1/sandbox.ts";
+import type { RunPodSandboxRequest } from "../../cri-proto/generated/runtime/v1/sandbox_calls.ts";
+import type { SandboxConfig } from "../pod/sandbox-record.ts";
+import { checkRuntimeHandler } from "../service/node/runtime-handlers.ts";
+import { invalid, natural, oneLine, required, safeNumber, unsupported } from "./checks.ts";
+import { checkProfiles, podNamespaces } from "./security-request.ts";
+
+/** Linux allows a host name of 64 bytes; DNS a label of 63. */
+const MAX_HOSTNAME = 63;
+
+/** Checks a RunPodSandboxRequest once; what comes out has no wire types any more. */
+export function sandboxConfig(request: RunPodSandboxRequest): SandboxConfig {
+  checkRuntimeHandler(request.runtimeHandler);
+  const config = required(request.config, "config");
+  const { name, uid, namespace, attempt } = required(config.metadata, "config.metadata");
+  if (name === "") throw invalid("config.metadata.name is empty");
+  if (config.windows !== undefined) throw unsupported("Windows pods do not exist here");
+  checkPorts(config);
+  return {
+    name,
+    uid,
+    namespace,
+    attempt,
+    hostname: hostname(config.hostname, name),
+    logDirectory: logDirectory(config.logDirectory),
+    dns: dns(config.dnsConfig),
+    sysctls: sysctls(config.linux),
+    labels: config.labels,
+    annotations: config.annotations,
+    runtimeHandler: request.runtimeHandler,
+    namespaces: podNamespaces(config.linux?.securityContext?.namespaceOptions),
+    resources: resources(config.linux),
+  };
+}
+
+function checkPorts({ portMappings }: PodSandboxConfig): void {
+  const mapped = portMappings.find(({ hostPort }) => hostPort > 0);
+  if (mapped !== undefined) {
+    throw unsupported(`host port ${mapped.hostPort} is not possible: pods have no network yet`);
+  }
+}
+
+/** The pod's name stands in for a host name that was not given. */
+function hostname(wanted: string, podName: string): string {
+  if (wanted === "") return podName.slice(0, MAX_HOSTNAME);
+  if (wanted.length > 64 || !/^[A-Za-z0-9._-]+$/.test(wanted)) {
+    throw invalid(`"${wanted}" cannot be a host name`);
+  }
+  return wanted;
+}
+
+function logDirectory(path: string): string {
+  if (path !== "" && !path.startsWith("/")) {
+    throw invalid(`config.log_directory "${path}" is not absolute`);
+  }
+  return oneLine(path, "config.log_directory");
+}
+
+function dns(config: DNSConfig | undefined): SandboxConfig["dns"] {
+  const check = (words: readonly string[] | undefined, what: string) =>
+    (words ?? []).map((word) => oneLine(word, `config.dns_config.${what}`));
+  return {
+    servers: check(config?.servers, "servers"),
+    searches: check(config?.searches, "searches"),
+    options: check(config?.options, "options"),
+  };
+}
+
+function sysctls(linux: LinuxPodSandboxConfig | undefined): Record<string, string> {
+  const security = linux?.securityContext;
+  checkProfiles(security?.seccomp, security?.apparmor);
+  for (const name of Object.keys(linux?.sysctls ?? {})) {
+    if (!/^[a-zA-Z0-9_]+([./][a-zA-Z0-9_-]+)+$/.test(name)) {
+      throw invalid(`"${name}" cannot be a sysctl`);
+    }
+  }
+  return linux?.sysctls ?? {};
+}
+
+function resources(linux: LinuxPodSandboxConfig | undefined): SandboxConfig["resources"] {
+  const pod = linux?.resources;
+  const what = (field: string) => `config.linux.resources.${field}`;
+  return {
+    cpuQuotaMicroseconds: safeNumber(pod?.cpuQuota ?? 0n, what("cpu_quota")),
+    cpuPeriodMicroseconds: natural(pod?.cpuPeriod ?? 0n, what("cpu_period")),
+    memoryLimitBytes: natural(pod?.memoryLimitInBytes ?? 0n, what("memory_limit_in_bytes")),
+    overheadMemoryBytes: natural(
+      linux?.overhead?.memoryLimitInBytes ?? 0n,
+      "config.linux.overhead.memory_limit_in_bytes",
+    ),
+  };
+}

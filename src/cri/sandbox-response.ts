@@ -1,0 +1,72 @@
+// SPDX-License-Identifier: Apache-2.0
+import {
+  type PodSandbox,
+  type PodSandboxFilter,
+  type PodSandboxMetadata,
+  PodSandboxState,
+  type PodSandboxStatus,
+} from "../../cri-proto/generated/runtime/v1/sandbox.ts";
+import { NamespaceMode } from "../../cri-proto/generated/runtime/v1/security.ts";
+import type { Sandbox, SandboxState } from "../pod/sandbox.ts";
+import type { SandboxFilter } from "../service/sandbox/list.ts";
+
+/** A sandbox in a list. */
+export function podSandbox(sandbox: Sandbox): PodSandbox {
+  const { config, createdAt, id } = sandbox.metadata;
+  return {
+    id,
+    metadata: metadata(sandbox),
+    state: wireState(sandbox.state),
+    createdAt,
+    labels: config.labels,
+    annotations: config.annotations,
+    runtimeHandler: config.runtimeHandler,
+  };
+}
+
+/** All about a sandbox. It has no network, so there is no address to tell. */
+export function podSandboxStatusMessage(sandbox: Sandbox): PodSandboxStatus {
+  const { namespaces } = sandbox.metadata.config;
+  return {
+    ...podSandbox(sandbox),
+    network: undefined,
+    linux: {
+      namespaces: {
+        options: {
+          network: wireNamespace(namespaces.network),
+          pid: wireNamespace(namespaces.pid),
+          ipc: wireNamespace(namespaces.ipc),
+          targetId: "",
+          usernsOptions: undefined,
+        },
+      },
+    },
+  };
+}
+
+/** What ListPodSandbox shall match. */
+export function sandboxFilter(filter: PodSandboxFilter | undefined): SandboxFilter {
+  const state = filter?.state?.state;
+  return {
+    id: filter?.id ?? "",
+    state: state === undefined ? undefined : domainState(state),
+    labels: filter?.labelSelector ?? {},
+  };
+}
+
+function metadata(sandbox: Sandbox): PodSandboxMetadata {
+  const { attempt, name, namespace, uid } = sandbox.metadata.config;
+  return { attempt, name, namespace, uid };
+}
+
+function wireState(state: SandboxState): PodSandboxState {
+  return state === "ready" ? PodSandboxState.SANDBOX_READY : PodSandboxState.SANDBOX_NOTREADY;
+}
+
+function domainState(state: PodSandboxState): SandboxState {
+  return state === PodSandboxState.SANDBOX_READY ? "ready" : "not-ready";
+}
+
+function wireNamespace(mode: "pod" | "container"): NamespaceMode {
+  return mode === "pod" ? NamespaceMode.POD : NamespaceMode.CONTAINER;
+}
