@@ -77,7 +77,8 @@ struct noxs_device {
 	u8 status; /* as the driver set it */
 	bool registered;
 	bool gone; /* the entry vanished: the page is no longer ours */
-	bool broken;
+	bool broken; /* until the next reset */
+	bool silent; /* a request was not answered in time: there will be no other */
 };
 
 static phys_addr_t noxs_address;
@@ -138,12 +139,13 @@ static void noxs_break(struct noxs_device *device, const char *why)
  */
 static int noxs_request(struct noxs_device *device)
 {
-	if (device->gone || device->broken)
+	if (device->gone || device->silent)
 		return -ENODEV;
 	device->request++;
 	virt_store_release(&device->page->front.request, cpu_to_le32(device->request));
 	noxs_ring(device);
 	if (!noxs_wait(device)) {
+		device->silent = true;
 		noxs_break(device, "no answer to a request in time");
 		return -ETIMEDOUT;
 	}
@@ -152,7 +154,7 @@ static int noxs_request(struct noxs_device *device)
 
 static u32 noxs_verdict(struct noxs_device *device)
 {
-	if (device->gone || device->broken)
+	if (device->gone || device->silent)
 		return VIRTIO_CONFIG_S_NEEDS_RESET;
 	return le32_to_cpu(READ_ONCE(device->page->back.status));
 }
@@ -250,12 +252,11 @@ static void noxs_set_status(struct virtio_device *vdev, u8 status)
 static void noxs_reset(struct virtio_device *vdev)
 {
 	struct noxs_device *device = to_noxs(vdev);
-	bool untouched = !device->status && noxs_acknowledged(device) && !noxs_verdict(device);
 
 	noxs_write_status(device, 0);
-	/* A device that nobody has used is in reset: probing costs one round trip less. */
-	if (!untouched)
-		noxs_request(device);
+	/* A device that was never asked anything is in reset: probing costs a round trip less. */
+	if (device->request && !noxs_request(device))
+		device->broken = false;
 	synchronize_irq(device->slot->irq);
 }
 
