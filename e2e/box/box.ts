@@ -2,7 +2,7 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { existsSync, openSync, readFileSync } from "node:fs";
-import { mkdir, readFile, rm } from "node:fs/promises";
+import { mkdir, readFile, rm, writeFile } from "node:fs/promises";
 import { createServer as createTcpServer } from "node:net";
 import { join } from "node:path";
 import { cacheDirectory } from "../../native/build/cache.ts";
@@ -72,6 +72,16 @@ export class Box {
     return await execute(this.#ssh(), command, options);
   }
 
+  /** Makes a TCP port of dom0's loopback reachable here; returns the port on 127.0.0.1. */
+  async forward(remotePort: number): Promise<number> {
+    const localPort = await freePort();
+    const forwarding = `127.0.0.1:${localPort}:127.0.0.1:${remotePort}`;
+    // Opens the shared connection if it is not there yet.
+    await this.exec("true");
+    await run(["ssh", "-O", "forward", "-L", forwarding, ...this.sshArguments()]);
+    return localPort;
+  }
+
   /** Arguments for an `ssh` that a person uses. */
   sshArguments(): string[] {
     return sshArguments(this.#ssh());
@@ -122,7 +132,8 @@ export class Box {
     const { library } = options;
     await packProject({ library, authorizedKey }, file("project.erofs"));
     await makeDataDisk(file("data.img"), DATA_DISK_MIB);
-    const sshPort = await freePort(file("ssh.port"));
+    const sshPort = await freePort();
+    await writeFile(file("ssh.port"), String(sshPort));
     using ready = await listenForReady(file("ready.sock"));
     const child = this.#spawn(
       qemuArguments({
@@ -173,14 +184,13 @@ export class Box {
   }
 }
 
-/** A TCP port of 127.0.0.1 that nobody uses, noted in a file. */
-async function freePort(note: string): Promise<number> {
+/** A TCP port of 127.0.0.1 that nobody uses. */
+async function freePort(): Promise<number> {
   const server = createTcpServer().listen(0, "127.0.0.1");
   await once(server, "listening");
   const address = server.address();
   if (address === null || typeof address === "string") throw new Error("no TCP address");
   server.close();
   await once(server, "close");
-  await run(["sh", "-c", `echo ${address.port} > '${note}'`]);
   return address.port;
 }

@@ -26,6 +26,8 @@ export interface Dom0Image {
   readonly initramfs: string;
   /** EROFS image of the root file system. */
   readonly root: string;
+  /** Static busybox, of which test images are made. */
+  readonly busybox: string;
 }
 
 /** What the init program loads before it can see the root disk, beside what they depend on. */
@@ -42,7 +44,7 @@ const scripts = join(import.meta.dirname, "dom0");
 
 function packages({ xen }: Dom0Release): string[] {
   const userland =
-    "busybox ca-certificates docker-registry dropbear-bin e2fsprogs erofs-utils iproute2 kmod";
+    "busybox-static ca-certificates docker-registry dropbear-bin e2fsprogs erofs-utils iproute2 kmod";
   const kernel = `linux-image-amd64 xenstore-utils xen-hypervisor-${xen}-amd64 xen-utils-${xen}`;
   return `${userland} ${kernel}`.split(" ");
 }
@@ -56,7 +58,7 @@ export async function dom0Image(release: Dom0Release): Promise<Dom0Image> {
   }
   inputs.push(await readFile(import.meta.filename, "utf8"));
   const image = await cached(`dom0-${release.xen}`, inputs, async (directory) => {
-    await extractKernels(release, folder, directory);
+    await extractFiles(release, folder, directory);
     await packInitramfs(folder, directory);
     await packRoot(folder, directory);
   });
@@ -66,10 +68,11 @@ export async function dom0Image(release: Dom0Release): Promise<Dom0Image> {
     kernel: file("vmlinuz"),
     initramfs: file("initramfs"),
     root: file("root.erofs"),
+    busybox: file("busybox"),
   };
 }
 
-async function extractKernels(
+async function extractFiles(
   { xen }: Dom0Release,
   folder: string,
   directory: string,
@@ -80,6 +83,7 @@ async function extractKernels(
   const kernel = (await readdir(boot)).find((name) => name.startsWith("vmlinuz-"));
   if (kernel === undefined) throw new Error(`${boot} has no kernel`);
   await copyFile(join(boot, kernel), join(directory, "vmlinuz"));
+  await copyFile(join(folder, "usr/bin/busybox"), join(directory, "busybox"));
 }
 
 /** A ramdisk with busybox and the modules that reach the root disk: 2 MB instead of 30. */
@@ -89,10 +93,6 @@ async function packInitramfs(folder: string, directory: string): Promise<void> {
     await mkdir(join(tree, name), { recursive: true });
   }
   await copyFile(join(folder, "usr/bin/busybox"), join(tree, "bin/busybox"));
-  for (const library of await sharedLibraries(folder, "/usr/bin/busybox")) {
-    await mkdir(join(tree, library, ".."), { recursive: true });
-    await copyFile(join(folder, library), join(tree, library));
-  }
   await copyFile(join(scripts, "initramfs-init"), join(tree, "init"));
   const order: string[] = [];
   for (const module of await bootModules(folder)) {
@@ -106,12 +106,6 @@ async function packInitramfs(folder: string, directory: string): Promise<void> {
   const pack = `cd '${tree}' && find . | LC_ALL=C sort | cpio --quiet -o -H newc -R 0:0`;
   await run(["sh", "-c", `${pack} | gzip -1 > '${join(directory, "initramfs")}'`]);
   await rm(tree, { recursive: true });
-}
-
-/** Paths of the libraries of a program in the folder, its loader included. */
-async function sharedLibraries(folder: string, program: string): Promise<string[]> {
-  const listing = await runInDebian(folder, `ldd ${program} || true`);
-  return [...listing.matchAll(/(\/\S+) \(0x/g)].flatMap(([, path]) => (path ? [path] : []));
 }
 
 /** Module files in load order, relative to the folder; built-in ones have none. */

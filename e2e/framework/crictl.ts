@@ -1,0 +1,158 @@
+// SPDX-License-Identifier: Apache-2.0
+import { LightvmError } from "../../src/shared/errors.ts";
+import type { Box } from "../box/box.ts";
+import type { CommandResult } from "../box/ssh.ts";
+
+/** What a test says of a pod; everything else is what crictl's own examples use. */
+export interface PodOptions {
+  readonly name: string;
+  readonly namespace?: string;
+  readonly uid?: string;
+  readonly attempt?: number;
+  readonly labels?: Record<string, string>;
+  readonly annotations?: Record<string, string>;
+  readonly linux?: Record<string, unknown>;
+  readonly hostname?: string;
+}
+
+export interface ContainerOptions {
+  readonly name: string;
+  readonly image: string;
+  readonly attempt?: number;
+  readonly command?: readonly string[];
+  readonly args?: readonly string[];
+  readonly environment?: Record<string, string>;
+  readonly labels?: Record<string, string>;
+  readonly linux?: Record<string, unknown>;
+  /** Anything else of ContainerConfig, in crictl's JSON spelling. */
+  readonly more?: Record<string, unknown>;
+}
+
+const LOGS = "/var/log/pods";
+
+function podConfig(pod: PodOptions): Record<string, unknown> {
+  const { name, namespace = "default", uid = `uid-${name}`, attempt = 0 } = pod;
+  return {
+    metadata: { name, namespace, uid, attempt },
+    hostname: pod.hostname ?? name,
+    log_directory: `${LOGS}/${namespace}_${name}`,
+    labels: pod.labels ?? {},
+    annotations: pod.annotations ?? {},
+    linux: pod.linux ?? {},
+  };
+}
+
+function containerConfig(container: ContainerOptions): Record<string, unknown> {
+  const { name, image, attempt = 0, command, args, environment = {} } = container;
+  return {
+    metadata: { name, attempt },
+    image: { image },
+    log_path: `${name}_${attempt}.log`,
+    labels: container.labels ?? {},
+    envs: Object.entries(environment).map(([key, value]) => ({ key, value })),
+    linux: container.linux ?? {},
+    ...(command && { command }),
+    ...(args && { args }),
+    ...container.more,
+  };
+}
+
+/** A word as the shell reads it back. */
+export function quoted(word: string): string {
+  return `'${word.replaceAll("'", "'\\''")}'`;
+}
+
+/** crictl in the box, as a person would use it, with its files written for it. */
+export class Crictl {
+  readonly #box: Box;
+
+  constructor(box: Box) {
+    this.#box = box;
+  }
+
+  /** Runs crictl; an exit code is no error here. */
+  async run(args: readonly string[], timeoutMs?: number): Promise<CommandResult> {
+    const command = ["crictl", ...args].map(quoted).join(" ");
+    return await this.#box.exec(command, timeoutMs === undefined ? {} : { timeoutMs });
+  }
+
+  /** Runs crictl and returns what it printed, trimmed. Throws when it fails. */
+  async must(args: readonly string[], timeoutMs?: number): Promise<string> {
+    const { code, stdout, stderr } = await this.run(args, timeoutMs);
+    if (code === 0) return stdout.trim();
+    throw new LightvmError("unavailable", `crictl ${args.join(" ")} ended with ${code}: ${stderr}`);
+  }
+
+  /** Like `must`, with the output parsed as JSON. */
+  async json<T>(args: readonly string[]): Promise<T> {
+    return JSON.parse(await this.must([...args, "-o", "json"])) as T;
+  }
+
+  /** RunPodSandbox; returns the id. */
+  async runPod(pod: PodOptions): Promise<string> {
+    return await this.must(["runp", await this.#write(pod.name, podConfig(pod))], 120_000);
+  }
+
+  /** RunPodSandbox that is expected to fail; returns crictl's message. */
+  async refusedPod(pod: PodOptions): Promise<string> {
+    const { code, stderr } = await this.run(
+      ["runp", await this.#write(pod.name, podConfig(pod))],
+      120_000,
+    );
+    if (code === 0) throw new LightvmError("failed-precondition", "the pod was not refused");
+    return stderr;
+  }
+
+  /** CreateContainer; returns the id. */
+  async create(sandbox: string, container: ContainerOptions, pod: PodOptions): Promise<string> {
+    return await this.must(await this.#createArguments(sandbox, container, pod));
+  }
+
+  /** CreateContainer that is expected to fail; returns crictl's message. */
+  async refusedContainer(
+    sandbox: string,
+    container: ContainerOptions,
+    pod: PodOptions,
+  ): Promise<string> {
+    const { code, stderr } = await this.run(await this.#createArguments(sandbox, container, pod));
+    if (code === 0) throw new LightvmError("failed-precondition", "the container was not refused");
+    return stderr;
+  }
+
+  /** CreateContainer and StartContainer; returns the id. */
+  async start(sandbox: string, container: ContainerOptions, pod: PodOptions): Promise<string> {
+    const id = await this.create(sandbox, container, pod);
+    await this.must(["start", id]);
+    return id;
+  }
+
+  /** ExecSync. */
+  async exec(container: string, command: readonly string[]): Promise<CommandResult> {
+    return await this.run(["exec", "--sync", container, ...command]);
+  }
+
+  /** The container's CRI log file as it is. */
+  async rawLog(container: ContainerOptions, pod: PodOptions): Promise<string> {
+    const { name, attempt = 0 } = container;
+    const folder = `${LOGS}/${pod.namespace ?? "default"}_${pod.name}`;
+    return (await this.#box.exec(`cat ${folder}/${name}_${attempt}.log`)).stdout;
+  }
+
+  /** StopPodSandbox and RemovePodSandbox. */
+  async removePod(sandbox: string): Promise<void> {
+    await this.must(["stopp", sandbox], 120_000);
+    await this.must(["rmp", sandbox], 120_000);
+  }
+
+  async #createArguments(sandbox: string, container: ContainerOptions, pod: PodOptions) {
+    const containerFile = await this.#write(container.name, containerConfig(container));
+    const podFile = await this.#write(pod.name, podConfig(pod));
+    return ["create", sandbox, containerFile, podFile];
+  }
+
+  async #write(name: string, config: Record<string, unknown>): Promise<string> {
+    const file = `/tmp/${name}.${"log_directory" in config ? "pod" : "container"}.json`;
+    await this.#box.exec(`cat >${quoted(file)}`, { input: JSON.stringify(config) });
+    return file;
+  }
+}

@@ -1,0 +1,71 @@
+// SPDX-License-Identifier: Apache-2.0
+import { readFile } from "node:fs/promises";
+import { Box } from "../box/box.ts";
+import { DOM0_RELEASES, dom0Image } from "../box/dom0.ts";
+import { TEST_BOX } from "./box-for-tests.ts";
+import { Crictl } from "./crictl.ts";
+import { Daemon } from "./daemon.ts";
+import { busyboxImage, type ImageSource } from "./oci-image.ts";
+import { Registry } from "./registry.ts";
+import { tracesOfPods } from "./traces.ts";
+
+/** A node in the test box: lightvmd and a registry run, and a busybox image can be pulled. */
+export class NodeUnderTest implements AsyncDisposable {
+  readonly box: Box;
+  readonly crictl: Crictl;
+  readonly daemon: Daemon;
+  readonly registry: Registry;
+  /** Reference of the busybox image, already pushed. */
+  readonly busybox: string;
+  /** What there was before the first pod. */
+  readonly tracesBefore: readonly string[];
+
+  private constructor(parts: Omit<NodeUnderTest, "pushBusybox" | typeof Symbol.asyncDispose>) {
+    this.box = parts.box;
+    this.crictl = parts.crictl;
+    this.daemon = parts.daemon;
+    this.registry = parts.registry;
+    this.busybox = parts.busybox;
+    this.tracesBefore = parts.tracesBefore;
+  }
+
+  /** Starts both in the test box. */
+  static async start(): Promise<NodeUnderTest> {
+    const box = Box.named(TEST_BOX);
+    await using undo = new AsyncDisposableStack();
+    const registry = undo.use(await Registry.start(box));
+    const busybox = await registry.push("busybox", "latest", await busyboxImage(await binary()));
+    const daemon = new Daemon(box);
+    await daemon.start();
+    undo.defer(async () => await daemon.end());
+    const tracesBefore = await tracesOfPods(box);
+    undo.move();
+    return new NodeUnderTest({
+      box,
+      crictl: new Crictl(box),
+      daemon,
+      registry,
+      busybox,
+      tracesBefore,
+    });
+  }
+
+  /** Pushes a variant of the busybox image. */
+  async pushBusybox(
+    repository: string,
+    options: Parameters<typeof busyboxImage>[1] & Omit<ImageSource, "layers">,
+  ): Promise<string> {
+    const image = await busyboxImage(await binary(), options);
+    return await this.registry.push(repository, "latest", image);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.daemon.end();
+    await this.registry[Symbol.asyncDispose]();
+    await this.box.exec("rm -rf /var/log/pods /tmp/*.json");
+  }
+}
+
+async function binary(): Promise<Uint8Array> {
+  return await readFile((await dom0Image(DOM0_RELEASES["4.20"])).busybox);
+}

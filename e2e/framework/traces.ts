@@ -1,0 +1,42 @@
+// SPDX-License-Identifier: Apache-2.0
+import type { Box } from "../box/box.ts";
+
+/** One domain, as Xen itself describes it (debug key `q`): neither we nor libxl are asked. */
+export interface DomainDump {
+  readonly domid: number;
+  /** Pages that the domain holds. */
+  readonly pages: number;
+  /** Domain handle: 32 hexadecimal digits. */
+  readonly handle: string;
+  /** "hap refcounts translate external" for a PVH guest; empty for a PV one. */
+  readonly paging: string;
+}
+
+/** Asks Xen for all its domains through its debug console. */
+export async function dumpDomains(box: Box): Promise<DomainDump[]> {
+  const { stdout } = await box.exec("xl dmesg -c >/dev/null; xl debug-keys q; xl dmesg -c");
+  return stdout
+    .split(/General information for domain /)
+    .slice(1)
+    .map((text) => ({
+      domid: Number.parseInt(text, 10),
+      pages: Number(/nr_pages=(\d+)/.exec(text)?.[1] ?? 0),
+      handle: (/handle=([0-9a-f-]+)/.exec(text)?.[1] ?? "").replaceAll("-", ""),
+      paging: /paging assistance: (.*)/.exec(text)?.[1]?.trim() ?? "",
+    }));
+}
+
+/** Everything that a pod could leave behind, one line each, sorted. */
+export async function tracesOfPods(box: Box): Promise<string[]> {
+  const { stdout } = await box.exec(`
+    for process in /proc/[0-9]*/exe; do
+      case $(readlink "$process") in */lightvm-vmm) echo "process $process";; esac
+    done
+    sed 's/^[^ ]* \\([^ ]*\\) .*/mount \\1/' /proc/mounts
+    ls /sys/class/net | sed 's/^/network /'
+    find /run/lightvm/pods /var/lib/lightvm/jails -mindepth 1 2>/dev/null | sed 's/^/file /'
+    find /var/lib/lightvm/images -name '*.part*' 2>/dev/null | sed 's/^/file /'
+  `);
+  const domains = (await dumpDomains(box)).map(({ domid }) => `domain ${domid}`);
+  return [...stdout.split("\n").filter((line) => line !== ""), ...domains].sort();
+}

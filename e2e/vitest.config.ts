@@ -1,0 +1,13 @@
+// SPDX-License-Identifier: Apache-2.0
+import { defineConfig } from "vitest/config";
+
+/** Tests on a real Xen. One box for all of them, so one file at a time. */
+export default defineConfig({
+  test: {
+    include: ["e2e/{functional,security}/**/*.test.ts"],
+    globalSetup: "e2e/framework/box-for-tests.ts",
+    fileParallelism: false,
+    testTimeout: 240_000,
+    hookTimeout: 240_000,
+  },
+});
