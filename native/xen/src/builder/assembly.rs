@@ -1,0 +1,258 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The steps of prepare. Each gives back what the next ones need.
+
+use std::num::NonZeroUsize;
+
+use vm_memory::{Bytes, GuestAddress, GuestMemoryMmap};
+
+use crate::domctl::CreateDomain;
+use crate::error::XenError;
+use crate::event_channel::{Doorbell, Doorbells, EventChannels};
+use crate::foreign::ForeignMapping;
+use crate::hypervisor::Hypervisor;
+use crate::memory::{self, HvmParam};
+
+use super::cpu_context::cpu_context;
+use super::cpu_policy::topology_changes;
+use super::layout::{self, Layout, PAGE_SIZE};
+use super::mp_table::mp_table;
+use super::populate::populate;
+use super::prepare::{BuildError, PrepareOptions};
+use super::steps::{Step, StepRecorder};
+
+/// A guest that maps nobody's grants and offers a few: Linux asks for one page at least.
+const MAX_GRANT_FRAMES: u32 = 4;
+/// What Linux binds for itself on each vCPU: timer, IPIs, debugging; with room to spare.
+const PORTS_A_VCPU: u32 = 16;
+
+/// `cli; 1: hlt; jmp 1b`: a shell that is unpaused before it is loaded does nothing.
+const HALT: [u8; 4] = [0xfa, 0xf4, 0xeb, 0xfd];
+
+/// A domain that is destroyed unless everything works out.
+pub(super) struct UnfinishedDomain<'a> {
+    hypervisor: &'a Hypervisor,
+    domid: u16,
+    kept: bool,
+}
+
+impl UnfinishedDomain<'_> {
+    pub(super) fn keep(mut self) -> u16 {
+        self.kept = true;
+        self.domid
+    }
+}
+
+impl Drop for UnfinishedDomain<'_> {
+    fn drop(&mut self) {
+        if !self.kept {
+            destroy(self.hypervisor, self.domid);
+        }
+    }
+}
+
+/// Nobody can be told of a failure here. The node's toolstack finds domains that nobody owns.
+pub(super) fn destroy(hypervisor: &Hypervisor, domid: u16) {
+    drop(hypervisor.destroy_domain(domid));
+}
+
+/// The steps of prepare, in their order.
+pub(super) struct Assembly<'a> {
+    hypervisor: &'a Hypervisor,
+    options: &'a PrepareOptions,
+    recorder: StepRecorder,
+}
+
+impl<'a> Assembly<'a> {
+    pub(super) fn new(hypervisor: &'a Hypervisor, options: &'a PrepareOptions) -> Self {
+        Self {
+            hypervisor,
+            options,
+            recorder: StepRecorder::start(hypervisor.hypercalls()),
+        }
+    }
+
+    pub(super) fn finish(self) -> Vec<Step> {
+        self.recorder.finish()
+    }
+
+    pub(super) fn create(&mut self) -> Result<UnfinishedDomain<'a>, BuildError> {
+        let PrepareOptions {
+            uuid,
+            vcpus,
+            device_slots,
+            ..
+        } = *self.options;
+        let options = CreateDomain {
+            uuid,
+            max_vcpus: vcpus,
+            // The page's doorbell, the console and a few that a guest opens later.
+            max_event_channel_port: device_slots + PORTS_A_VCPU * (vcpus + 1),
+            max_grant_frames: MAX_GRANT_FRAMES,
+        };
+        let created = self.hypervisor.domctl().create_domain(&options);
+        let domid = created.map_err(self.failed("create the domain"))?;
+        self.done("create domain", 0);
+        Ok(UnfinishedDomain {
+            hypervisor: self.hypervisor,
+            domid,
+            kept: false,
+        })
+    }
+
+    /// Everything that is a number to Xen.
+    pub(super) fn size(&mut self, domain: &UnfinishedDomain<'_>) -> Result<(), BuildError> {
+        let domid = domain.domid;
+        let domctl = self.hypervisor.domctl();
+        let vcpus = domctl.max_vcpus(domid, self.options.vcpus);
+        vcpus.map_err(self.failed("allocate the vCPUs"))?;
+        let policy = domctl
+            .cpuid_leaves(domid)
+            .and_then(|leaves| domctl.set_cpuid_leaves(domid, &topology_changes(&leaves)));
+        policy.map_err(self.failed("set the CPU policy"))?;
+        domctl
+            .set_tsc_native(domid)
+            .map_err(self.failed("set the TSC mode"))?;
+        let limit = domctl.max_memory(domid, self.options.memory_bytes);
+        limit.map_err(self.failed("limit the memory"))?;
+        let mempool = paging_mempool(self.options.vcpus, self.options.memory_bytes);
+        let mempool = domctl.set_paging_mempool(domid, mempool);
+        mempool.map_err(self.failed("allocate memory for page tables"))?;
+        self.done("set limits", 0);
+        Ok(())
+    }
+
+    pub(super) fn populate(
+        &mut self,
+        domain: &UnfinishedDomain<'_>,
+        layout: &Layout,
+    ) -> Result<(), BuildError> {
+        let privcmd = self.hypervisor.privcmd();
+        for range in &layout.memory {
+            let complete = populate(range, |order, starts| {
+                memory::populate(privcmd, domain.domid, order, starts)
+            });
+            if !complete.map_err(self.failed("give the domain memory"))? {
+                return Err(BuildError::NoMemory {
+                    wanted: self.options.memory_bytes,
+                });
+            }
+        }
+        let map = memory::set_memory_map(privcmd, domain.domid, &layout.memory_map());
+        map.map_err(self.failed("set the memory map"))?;
+        self.done("populate memory", 0);
+        Ok(())
+    }
+
+    pub(super) fn connect(
+        &mut self,
+        domain: &UnfinishedDomain<'_>,
+        layout: &Layout,
+    ) -> Result<(EventChannels, Doorbells), BuildError> {
+        let privcmd = self.hypervisor.privcmd();
+        let domid = domain.domid;
+        let channels = EventChannels::open().map_err(self.failed("open event channels"))?;
+        let doorbell = || {
+            let guest_port = memory::allocate_event_channel(privcmd, domid)?;
+            privcmd.add_to_count();
+            let local_port = channels.bind(domid, guest_port)?;
+            Ok(Doorbell {
+                guest_port,
+                local_port,
+            })
+        };
+        let doorbells = (|| {
+            let header = doorbell()?;
+            let slots = (0..self.options.device_slots).map(|_| doorbell());
+            Ok(Doorbells {
+                header,
+                slots: slots.collect::<Result<_, _>>()?,
+                console: doorbell()?,
+            })
+        })()
+        .map_err(self.failed("bind event channels"))?;
+        // HVM_PARAM_STORE_PFN stays 0: there is no XenStore, and Linux takes that for an answer.
+        let console = u64::from(doorbells.console.guest_port);
+        let frame = layout.console / PAGE_SIZE;
+        memory::set_hvm_param(privcmd, domid, HvmParam::ConsolePfn, frame)
+            .and_then(|()| memory::set_hvm_param(privcmd, domid, HvmParam::ConsoleEvtchn, console))
+            .map_err(self.failed("set up the console"))?;
+        self.done("bind event channels", 0);
+        Ok((channels, doorbells))
+    }
+
+    pub(super) fn map(
+        &mut self,
+        domain: &UnfinishedDomain<'_>,
+        layout: &Layout,
+    ) -> Result<GuestMemoryMmap, BuildError> {
+        let privcmd = self.hypervisor.privcmd();
+        // All maps first: those of a failed attempt go away before the domain does.
+        let mut mappings = Vec::new();
+        for range in &layout.memory {
+            let size = NonZeroUsize::new((range.end - range.start) as usize);
+            let size = size.ok_or(BuildError::Layout)?;
+            let mapping = ForeignMapping::map(privcmd, domain.domid, range.start, size);
+            mappings.push(mapping.map_err(self.failed("map the domain's memory"))?);
+        }
+        let regions = mappings.into_iter().map(ForeignMapping::into_region);
+        let regions = regions.collect::<Result<Vec<_>, _>>();
+        let regions = regions.map_err(self.failed("map the domain's memory"))?;
+        let memory = GuestMemoryMmap::from_regions(regions).map_err(|_| BuildError::Layout)?;
+        self.done("map memory", 0);
+        Ok(memory)
+    }
+
+    /// What the vCPUs find when they start: the tables, the trampoline and their registers.
+    pub(super) fn set_processors(
+        &mut self,
+        domain: &UnfinishedDomain<'_>,
+        memory: &GuestMemoryMmap,
+    ) -> Result<(), BuildError> {
+        let vcpus = self.options.vcpus;
+        let table = mp_table(layout::MP_TABLE, vcpus);
+        let write = |bytes: &[u8], address| {
+            memory
+                .write_slice(bytes, GuestAddress(address))
+                .map_err(|_| BuildError::Layout)
+        };
+        write(&table, layout::MP_TABLE)?;
+        write(&HALT, layout::TRAMPOLINE)?;
+        let context = cpu_context(vcpus, layout::TRAMPOLINE, layout::START_INFO);
+        let set = self
+            .hypervisor
+            .domctl()
+            .set_hvm_context(domain.domid, &context);
+        set.map_err(self.failed("set the vCPUs' registers"))?;
+        self.done("set processors", (table.len() + HALT.len()) as u64);
+        Ok(())
+    }
+
+    fn done(&mut self, name: &'static str, bytes_copied: u64) {
+        self.recorder
+            .done(name, self.hypervisor.hypercalls(), bytes_copied);
+    }
+
+    fn failed(&self, step: &'static str) -> impl FnOnce(XenError) -> BuildError + use<> {
+        let wanted = self.options.memory_bytes;
+        move |source| match source.is_out_of_memory() {
+            true => BuildError::NoMemory { wanted },
+            false => BuildError::Step { step, source },
+        }
+    }
+}
+
+/// libxl's rule: 1 MiB for each vCPU, a page for each MiB of memory and for a few devices.
+fn paging_mempool(vcpus: u32, memory_bytes: u64) -> u64 {
+    let mebibyte = 1 << 20;
+    u64::from(vcpus) * mebibyte + memory_bytes.div_ceil(mebibyte) * PAGE_SIZE
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn page_tables_get_what_libxl_gives_them() {
+        assert_eq!(paging_mempool(2, 64 << 20), (2 << 20) + 64 * 4096);
+    }
+}

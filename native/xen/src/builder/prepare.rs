@@ -1,0 +1,228 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The privileged half of building a domain. Everything that it makes is undone when a step fails.
+
+use std::error::Error;
+use std::fmt;
+use std::ops::Range;
+
+use vm_memory::{GuestAddress, GuestMemoryMmap};
+
+use crate::error::XenError;
+use crate::event_channel::{Doorbells, EventChannels};
+use crate::hypervisor::Hypervisor;
+
+use super::assembly::{Assembly, destroy};
+use super::layout::{self, Layout, PAGE_SIZE};
+use super::steps::Step;
+
+const MAX_VCPUS: u32 = 64;
+const MAX_SLOTS: u32 = 63;
+
+/// The size of a domain to be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PrepareOptions {
+    /// The domain's handle.
+    pub uuid: [u8; 16],
+    /// vCPUs, 1 to 64.
+    pub vcpus: u32,
+    /// Memory in bytes: a multiple of 4096, 8 MiB at least.
+    pub memory_bytes: u64,
+    /// Device slots of the noxs region, 1 to 63.
+    pub device_slots: u32,
+}
+
+/// Why no domain was prepared. What was made of it has been destroyed; pages that were already
+/// mapped go when this process ends.
+#[derive(Debug)]
+pub enum BuildError {
+    /// An option is out of its range.
+    Invalid(&'static str),
+    /// Xen has too little free memory.
+    NoMemory {
+        /// Bytes that were wanted.
+        wanted: u64,
+    },
+    /// Xen refused a step.
+    Step {
+        /// What was being done.
+        step: &'static str,
+        /// What Xen said.
+        source: XenError,
+    },
+    /// Guest memory could not be laid out; a mistake of this program.
+    Layout,
+}
+
+impl fmt::Display for BuildError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Invalid(what) => write!(f, "{what}"),
+            Self::NoMemory { wanted } => {
+                write!(
+                    f,
+                    "Xen has not enough free memory for a domain of {wanted} bytes"
+                )
+            }
+            Self::Step { step, .. } => write!(f, "cannot {step}"),
+            Self::Layout => write!(f, "cannot lay out the guest's memory"),
+        }
+    }
+}
+
+impl Error for BuildError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        match self {
+            Self::Step { source, .. } => Some(source),
+            _ => None,
+        }
+    }
+}
+
+/// A domain that exists, paused, with memory, event channels and a vCPU that waits at an idle
+/// trampoline. Dropping it destroys the domain unless the right to do so has been given away.
+#[derive(Debug)]
+pub struct PreparedDomain {
+    domid: u16,
+    /// `None` once restricted.
+    hypervisor: Option<Hypervisor>,
+    pub(super) layout: Layout,
+    pub(super) memory: GuestMemoryMmap,
+    event_channels: EventChannels,
+    doorbells: Doorbells,
+    steps: Vec<Step>,
+}
+
+impl PreparedDomain {
+    /// Makes the domain and all that its life needs. The guest's memory stays mapped until this
+    /// process ends, whatever becomes of the domain.
+    pub fn prepare(hypervisor: &Hypervisor, options: &PrepareOptions) -> Result<Self, BuildError> {
+        check(options)?;
+        let layout = Layout::new(options.memory_bytes, options.device_slots);
+        let mut assembly = Assembly::new(hypervisor, options);
+        let domain = assembly.create()?;
+        assembly.size(&domain)?;
+        assembly.populate(&domain, &layout)?;
+        let (event_channels, doorbells) = assembly.connect(&domain, &layout)?;
+        let memory = assembly.map(&domain, &layout)?;
+        assembly.set_processors(&domain, &memory)?;
+        Ok(Self {
+            domid: domain.keep(),
+            hypervisor: Some(hypervisor.clone()),
+            layout,
+            memory,
+            event_channels,
+            doorbells,
+            steps: assembly.finish(),
+        })
+    }
+
+    /// Xen's number of the domain.
+    pub fn domid(&self) -> u16 {
+        self.domid
+    }
+
+    /// The guest's memory; copies of it are cheap.
+    pub fn memory(&self) -> &GuestMemoryMmap {
+        &self.memory
+    }
+
+    /// Address and number of pages of the noxs region, which is all zeros.
+    pub fn noxs_region(&self) -> (GuestAddress, u32) {
+        let Range { start, end } = self.layout.noxs;
+        (GuestAddress(start), ((end - start) / PAGE_SIZE) as u32)
+    }
+
+    /// Address of the page of Xen's console ring (public/io/console.h), which is all zeros.
+    pub fn console_ring(&self) -> GuestAddress {
+        GuestAddress(self.layout.console)
+    }
+
+    /// The channels that [`Self::doorbells`] lists.
+    pub fn event_channels(&self) -> &EventChannels {
+        &self.event_channels
+    }
+
+    /// Which channel is for what.
+    pub fn doorbells(&self) -> &Doorbells {
+        &self.doorbells
+    }
+
+    /// What preparing cost.
+    pub fn steps(&self) -> &[Step] {
+        &self.steps
+    }
+
+    /// Gives the rights away that prepare needed, for this process and for good: no hypercall, no
+    /// memory and no event channel of another domain, also not through copies of the
+    /// [`Hypervisor`] that prepared this domain.
+    pub fn restrict(&mut self) -> Result<(), XenError> {
+        self.event_channels.restrict(self.domid)?;
+        if let Some(hypervisor) = &self.hypervisor {
+            hypervisor.privcmd().restrict(self.domid)?;
+            self.hypervisor = None;
+        }
+        Ok(())
+    }
+}
+
+impl Drop for PreparedDomain {
+    fn drop(&mut self) {
+        if let Some(hypervisor) = &self.hypervisor {
+            destroy(hypervisor, self.domid);
+        }
+    }
+}
+
+fn check(options: &PrepareOptions) -> Result<(), BuildError> {
+    let sizes = layout::MIN_MEMORY..=layout::MAX_MEMORY;
+    if !(1..=MAX_VCPUS).contains(&options.vcpus) {
+        return Err(BuildError::Invalid("a domain has 1 to 64 vCPUs"));
+    }
+    if !(1..=MAX_SLOTS).contains(&options.device_slots) {
+        return Err(BuildError::Invalid("a domain has 1 to 63 device slots"));
+    }
+    if options.memory_bytes % PAGE_SIZE != 0 || !sizes.contains(&options.memory_bytes) {
+        return Err(BuildError::Invalid(
+            "memory is a multiple of 4096 bytes, 8 MiB at least",
+        ));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn options_out_of_range_are_refused_before_anything_is_made() {
+        let good = PrepareOptions {
+            uuid: [0; 16],
+            vcpus: 1,
+            memory_bytes: 64 << 20,
+            device_slots: 8,
+        };
+        assert!(check(&good).is_ok());
+        for bad in [
+            PrepareOptions { vcpus: 0, ..good },
+            PrepareOptions { vcpus: 65, ..good },
+            PrepareOptions {
+                device_slots: 64,
+                ..good
+            },
+            PrepareOptions {
+                memory_bytes: (64 << 20) + 1,
+                ..good
+            },
+            PrepareOptions {
+                memory_bytes: 4 << 20,
+                ..good
+            },
+            PrepareOptions {
+                memory_bytes: u64::MAX - 4095,
+                ..good
+            },
+        ] {
+            assert!(matches!(check(&bad), Err(BuildError::Invalid(_))));
+        }
+    }
+}
