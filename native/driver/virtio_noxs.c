@@ -40,6 +40,8 @@
 #include <xen/events.h>
 #include <xen/interface/sched.h>
 #include <xen/xen.h>
+#include <asm/i8259.h>
+#include <asm/x86_init.h>
 #include <asm/xen/hypercall.h>
 
 #include "noxs.h"
@@ -717,6 +719,20 @@ static irqreturn_t noxs_page_changed(int irq, void *data)
 	return IRQ_HANDLED;
 }
 
+/*
+ * A noxs guest has no PIT, PIC, HPET or CMOS clock. Linux would learn that by
+ * reading their ports until it gives up: 100 000 exits to Xen, most of the time
+ * that a pod takes to boot. The parameter is read before any of them is sought.
+ */
+static void __init noxs_rule_out_pc(void)
+{
+	legacy_pic = &null_legacy_pic;
+	x86_init.timers.timer_init = x86_init_noop;
+	x86_init.irqs.pre_vector_init = x86_init_noop;
+	x86_platform.legacy.rtc = 0;
+	x86_platform.legacy.warm_reset = 0;
+}
+
 static int __init noxs_parse_address(char *text)
 {
 	u64 address;
@@ -727,6 +743,7 @@ static int __init noxs_parse_address(char *text)
 		return -EINVAL;
 	}
 	noxs_address = address;
+	noxs_rule_out_pc();
 	return 0;
 }
 early_param("noxs", noxs_parse_address);
