@@ -41,7 +41,7 @@ nix::ioctl_write_ptr_bad!(restrict_domid, ioctl_code(6, 2), RestrictDomid);
 
 /// `_IOC(_IOC_NONE, 'E', number, size)`.
 const fn ioctl_code(number: u64, size: u64) -> u64 {
-    size << 16 | (b'E' as u64) << 8 | number
+    (size << 16) | ((b'E' as u64) << 8) | number
 }
 
 /// Both ends of one event channel between a guest and this process.

@@ -48,7 +48,7 @@ nix::ioctl_write_ptr_bad!(privcmd_restrict, ioctl_code(6, 2), u16);
 
 /// `_IOC(_IOC_NONE, 'P', number, size)`.
 pub(crate) const fn ioctl_code(number: u64, size: u64) -> u64 {
-    size << 16 | (b'P' as u64) << 8 | number
+    (size << 16) | ((b'P' as u64) << 8) | number
 }
 
 /// An open privcmd and the buffer for its arguments.

@@ -13,7 +13,7 @@ use crate::hypervisor::Hypervisor;
 use crate::memory::{self, HvmParam};
 
 use super::cpu_context::cpu_context;
-use super::cpu_policy::topology_changes;
+use super::cpu_policy::{processor_signature, topology_changes};
 use super::layout::{self, Layout, PAGE_SIZE};
 use super::mp_table::mp_table;
 use super::populate::populate;
@@ -60,6 +60,8 @@ pub(super) struct Assembly<'a> {
     hypervisor: &'a Hypervisor,
     options: &'a PrepareOptions,
     recorder: StepRecorder,
+    /// EAX of CPUID's leaf 1; known once the domain's CPU policy is.
+    signature: u32,
 }
 
 impl<'a> Assembly<'a> {
@@ -68,6 +70,7 @@ impl<'a> Assembly<'a> {
             hypervisor,
             options,
             recorder: StepRecorder::start(hypervisor.hypercalls()),
+            signature: 0,
         }
     }
 
@@ -105,9 +108,10 @@ impl<'a> Assembly<'a> {
         let domctl = self.hypervisor.domctl();
         let vcpus = domctl.max_vcpus(domid, self.options.vcpus);
         vcpus.map_err(self.failed("allocate the vCPUs"))?;
-        let policy = domctl
-            .cpuid_leaves(domid)
-            .and_then(|leaves| domctl.set_cpuid_leaves(domid, &topology_changes(&leaves)));
+        let leaves = domctl.cpuid_leaves(domid);
+        let leaves = leaves.map_err(self.failed("get the CPU policy"))?;
+        self.signature = processor_signature(&leaves);
+        let policy = domctl.set_cpuid_leaves(domid, &topology_changes(&leaves));
         policy.map_err(self.failed("set the CPU policy"))?;
         domctl
             .set_tsc_native(domid)
@@ -217,7 +221,12 @@ impl<'a> Assembly<'a> {
         };
         write(&table, layout::MP_TABLE)?;
         write(&HALT, layout::TRAMPOLINE)?;
-        let context = cpu_context(vcpus, layout::TRAMPOLINE, layout::START_INFO);
+        let context = cpu_context(
+            vcpus,
+            self.signature,
+            layout::TRAMPOLINE,
+            layout::START_INFO,
+        );
         let set = self
             .hypervisor
             .domctl()

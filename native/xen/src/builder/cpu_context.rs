@@ -22,12 +22,12 @@ const MTRR_SIZE: usize = 240;
 /// The PAT after reset: WB, WT, UC-, UC, twice.
 const PAT_RESET: u64 = 0x0007_0406_0007_0406;
 /// Eight variable ranges, fixed ranges, write-combining.
-const MTRR_CAPABILITIES: u64 = 8 | 1 << 8 | 1 << 10;
+const MTRR_CAPABILITIES: u64 = 8 | (1 << 8) | (1 << 10);
 /// MTRRs are on, and what they do not name is write-back: there is no device memory.
-const MTRR_DEFAULT: u64 = 1 << 11 | 6;
+const MTRR_DEFAULT: u64 = (1 << 11) | 6;
 
 /// CR0.PE and CR0.ET.
-const CR0: u64 = 1 << 0 | 1 << 4;
+const CR0: u64 = (1 << 0) | (1 << 4);
 /// Bit 1 always reads as one.
 const RFLAGS: u64 = 1 << 1;
 const DR6_RESET: u64 = 0xffff_0ff0;
@@ -41,13 +41,14 @@ const TASK: u32 = 0x8b;
 const FLAT: u32 = 0xffff_ffff;
 const TASK_LIMIT: u32 = 0x67;
 
-/// Records for all vCPUs; the BSP's is last, as it brings the BSP up.
-pub(crate) fn cpu_context(vcpus: u32, entry: u64, start_info: u64) -> Vec<u8> {
+/// Records for all vCPUs; the BSP's is last, as it brings the BSP up. `signature` is EAX of CPUID's
+/// leaf 1: Xen grumbles in its log when it is not the machine's.
+pub(crate) fn cpu_context(vcpus: u32, signature: u32, entry: u64, start_info: u64) -> Vec<u8> {
     let header = Fields::new()
         .u32(HEADER_MAGIC)
         .u32(HEADER_VERSION)
         .u64(0) // changeset
-        .u32(processor_signature())
+        .u32(signature)
         .u32(0) // the TSC keeps its frequency
         .build();
     let mut context = record(HEADER, 0, &header);
@@ -57,11 +58,6 @@ pub(crate) fn cpu_context(vcpus: u32, entry: u64, start_info: u64) -> Vec<u8> {
     context.extend(record(CPU, 0, &boot_processor(entry, start_info)));
     context.extend(record(END, 0, &[]));
     context
-}
-
-/// CPUID leaf 1: Xen compares it with its own and only grumbles when it differs.
-fn processor_signature() -> u32 {
-    std::arch::x86_64::__cpuid(1).eax
 }
 
 /// struct hvm_save_descriptor and what it describes.
@@ -144,7 +140,7 @@ mod tests {
 
     #[test]
     fn records_follow_each_other_to_the_end_mark() {
-        let context = cpu_context(3, 0x2000, 0x1000);
+        let context = cpu_context(3, 0x663, 0x2000, 0x1000);
         let mut offset = 0;
         let mut kinds = Vec::new();
         while offset < context.len() {
@@ -170,6 +166,6 @@ mod tests {
 
     #[test]
     fn the_largest_domain_fits_one_call() {
-        assert!(cpu_context(64, 0, 0).len() <= crate::hypercall::BUFFER_SIZE / 2);
+        assert!(cpu_context(64, 0, 0, 0).len() <= crate::hypercall::BUFFER_SIZE / 2);
     }
 }

@@ -14,6 +14,14 @@ const AMD_SIZES: u32 = 0x8000_0008;
 
 const INTEL: [u32; 3] = [0x756e_6547, 0x4965_6e69, 0x6c65_746e];
 
+/// Family, model and stepping: EAX of leaf 1.
+pub(crate) fn processor_signature(leaves: &[CpuidLeaf]) -> u32 {
+    leaves
+        .iter()
+        .find(|leaf| leaf.leaf == BASIC_FEATURES)
+        .map_or(0, |leaf| leaf.a)
+}
+
 /// The leaves that have to change, given all of a domain's leaves.
 pub(crate) fn topology_changes(leaves: &[CpuidLeaf]) -> Vec<CpuidLeaf> {
     let intel = leaves
@@ -45,7 +53,7 @@ fn two_ids_a_core(leaf: CpuidLeaf) -> CpuidLeaf {
         logical
     };
     CpuidLeaf {
-        b: leaf.b & !(0xff << 16) | doubled << 16,
+        b: leaf.b & !(0xff << 16) | (doubled << 16),
         d: leaf.d | HTT,
         ..leaf
     }
@@ -53,20 +61,20 @@ fn two_ids_a_core(leaf: CpuidLeaf) -> CpuidLeaf {
 
 /// EAX[31:26]: highest core number; EAX[25:14]: highest number of threads that share the cache.
 fn double_intel_cores(leaf: CpuidLeaf) -> CpuidLeaf {
-    let cores = (leaf.a >> 26) << 1 | 1;
+    let cores = ((leaf.a >> 26) << 1) | 1;
     CpuidLeaf {
-        a: leaf.a & 0x3fff | (cores & 0x3f) << 26,
+        a: leaf.a & 0x3fff | ((cores & 0x3f) << 26),
         ..leaf
     }
 }
 
 /// ECX[7:0]: highest core number; ECX[15:12]: bits of the APIC id that number cores.
 fn double_amd_cores(leaf: CpuidLeaf) -> CpuidLeaf {
-    let cores = (leaf.c & 0xff) << 1 | 1;
+    let cores = ((leaf.c & 0xff) << 1) | 1;
     let bits = (leaf.c >> 12) & 0xf;
     let bits = if bits == 0 { 0 } else { (bits + 1).min(0xf) };
     CpuidLeaf {
-        c: leaf.c & !0xf0ff | bits << 12 | cores.min(0xff),
+        c: leaf.c & !0xf0ff | (bits << 12) | cores.min(0xff),
         ..leaf
     }
 }
@@ -88,12 +96,12 @@ mod tests {
     fn logical_processors_double_and_never_overflow() {
         let basic = |logical: u32| CpuidLeaf {
             leaf: 1,
-            b: logical << 16 | 0xff,
+            b: (logical << 16) | 0xff,
             ..NONE
         };
         for (before, after) in [(0, 2), (1, 2), (64, 128), (128, 128), (255, 255)] {
             let changes = topology_changes(&[basic(before)]);
-            assert_eq!(changes[0].b, after << 16 | 0xff);
+            assert_eq!(changes[0].b, (after << 16) | 0xff);
             assert_eq!(changes[0].d, HTT);
         }
     }
@@ -105,19 +113,19 @@ mod tests {
         let caches = CpuidLeaf {
             leaf: 4,
             subleaf: 0,
-            a: 3 << 26 | 1 << 14 | 0x121,
+            a: (3 << 26) | (1 << 14) | 0x121,
             ..NONE
         };
         let sizes = CpuidLeaf {
             leaf: AMD_SIZES,
-            c: 2 << 12 | 3,
+            c: (2 << 12) | 3,
             ..NONE
         };
         let intel = topology_changes(&[vendor, caches, sizes]);
         assert_eq!(
             intel,
             [CpuidLeaf {
-                a: 7 << 26 | 0x121,
+                a: (7 << 26) | 0x121,
                 ..caches
             }]
         );
@@ -125,7 +133,7 @@ mod tests {
         assert_eq!(
             amd,
             [CpuidLeaf {
-                c: 3 << 12 | 7,
+                c: (3 << 12) | 7,
                 ..sizes
             }]
         );

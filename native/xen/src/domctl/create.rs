@@ -6,7 +6,7 @@ use super::{Command, Domctl, Version};
 
 /// XEN_DOMCTL_CDF_hvm | XEN_DOMCTL_CDF_hap: what Xen calls a PVH domain is these two and no
 /// emulated device but the local APIC.
-const FLAGS: u32 = 1 << 0 | 1 << 1;
+const FLAGS: u32 = (1 << 0) | (1 << 1);
 /// XEN_X86_EMU_LAPIC.
 const EMULATED_LOCAL_APIC: u32 = 1;
 /// XEN_DOMCTL_GRANT_version(1).

@@ -41,7 +41,7 @@ mod tests {
     fn a_record_is_read_at_the_offsets_of_the_header() {
         let bytes = Fields::new()
             .u16(5)
-            .u32(SHUTDOWN | PAUSED | 3 << SHUTDOWN_SHIFT)
+            .u32(SHUTDOWN | PAUSED | (3 << SHUTDOWN_SHIFT))
             .u64(256) // tot_pages
             .padded_to(56)
             .u64(1_000) // cpu_time
