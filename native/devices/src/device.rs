@@ -4,7 +4,7 @@
 use std::any::Any;
 use std::fmt;
 
-use crate::{GuestState, Queues, VsockEvent};
+use crate::{FrontConfig, GuestState, Queues, VsockEvent};
 
 /// The id of a device's entry in the device page: unique in a guest's life, never reused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -81,7 +81,7 @@ pub trait Device: Any {
     /// Takes what the driver wrote into its configuration area; called on every doorbell.
     fn front_config(
         &mut self,
-        _config: &[u8],
+        _config: &FrontConfig<'_>,
         _events: &mut Vec<DeviceEvent>,
     ) -> Result<(), DeviceError> {
         Ok(())

@@ -10,12 +10,16 @@ mod bus;
 mod console;
 mod device;
 mod entropy;
+mod page;
 mod queue;
 mod sysctl;
 mod vsock;
 
+#[cfg(any(test, feature = "test-support"))]
+pub mod test_support;
+
 pub use block::{Block, BlockError};
-pub use bus::{Bell, Bus, BusError, BusOptions, Event, Notifier};
+pub use bus::{Bell, Bus, BusError, BusOptions, Event, FrontConfig, Notifier};
 pub use console::{ConsoleError, ConsoleRing, Drained};
 pub use device::{Device, DeviceError, DeviceEvent, DeviceId, Progress};
 pub use entropy::Entropy;

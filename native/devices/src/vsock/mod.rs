@@ -1,10 +1,32 @@
 // SPDX-License-Identifier: Apache-2.0
-//! virtio-vsock: stream connections that end inside the VMM process.
+//! virtio-vsock (virtio 1.2, 5.10): stream connections that end inside the VMM process.
+//!
+//! The guest opens every connection, to one of a few host ports. Packets travel on two queues, one
+//! a chain: a header of 44 bytes, then data.
+//!
+//! Credit. Each side says in every packet how large its buffer is (buf_alloc) and how much it has
+//! taken out of it (fwd_cnt); the other keeps `sent - fwd_cnt <= buf_alloc`. Our buffer is emptied
+//! by [`Vsock::consume`], so a slow consumer in the VMM stops the guest's writer and costs no
+//! memory; a guest that sends more than its credit is reset. Theirs is respected by keeping what
+//! [`Vsock::send`] took in a bounded buffer until there is credit.
+//!
+//! ```text
+//!            REQUEST             SHUTDOWN (sends no more)      all consumed
+//!   guest ──────────> open ───────────────────────────> draining ─────────> closed
+//!                      │  RST, too much data, reset                           ^
+//!                      └──────────────────────────────────────────────────────┘
+//! ```
 
-use std::any::Any;
+mod connection;
+mod connections;
+mod device;
+#[cfg(test)]
+mod tests;
+mod wire;
+
 use std::fmt;
 
-use crate::{Device, DeviceError, DeviceEvent, Progress, Queues};
+pub use device::Vsock;
 
 /// A connection, never reused in a guest's life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -48,7 +70,7 @@ pub enum VsockEvent {
         /// The host port that it is for.
         port: u32,
     },
-    /// There is something to take with [`Vsock::received`] that was not there before.
+    /// More came than there was at the last [`Vsock::received`].
     Data {
         /// Whose.
         connection: ConnectionId,
@@ -63,8 +85,8 @@ pub enum VsockEvent {
         /// Whose.
         connection: ConnectionId,
     },
-    /// The connection is over. With `reset`, without good order: what was buffered is lost.
-    /// Without, both sides had shut down and everything had been taken.
+    /// The connection is over. With `reset`, not in good order: what was not taken is lost.
+    /// Without, the guest had closed it and everything that it sent was taken.
     Closed {
         /// Whose.
         connection: ConnectionId,
@@ -78,7 +100,7 @@ pub enum VsockEvent {
 pub enum SendError {
     /// No such connection (any more).
     Unknown,
-    /// The VMM has shut it down, or the guest said that it receives nothing more.
+    /// The VMM has shut it down, or the guest receives nothing more.
     Shutdown,
 }
 
@@ -92,62 +114,3 @@ impl fmt::Display for SendError {
 }
 
 impl std::error::Error for SendError {}
-
-/// The vsock device.
-pub struct Vsock;
-
-impl Vsock {
-    /// A device without connections.
-    pub fn new(_options: VsockOptions) -> Self {
-        todo!()
-    }
-
-    /// Bytes that came and were not taken; empty for an unknown connection.
-    pub fn received(&mut self, _connection: ConnectionId) -> &[u8] {
-        todo!()
-    }
-
-    /// Takes the first `count` bytes of [`Vsock::received`]: the guest may send as many again.
-    pub fn consume(&mut self, _connection: ConnectionId, _count: usize) {
-        todo!()
-    }
-
-    /// Queues bytes for the guest and returns how many were taken; [`VsockEvent::Writable`]
-    /// follows when there is room again after a short count.
-    pub fn send(&mut self, _connection: ConnectionId, _bytes: &[u8]) -> Result<usize, SendError> {
-        todo!()
-    }
-
-    /// Sends nothing more, after what was queued. The other direction stays open.
-    pub fn shutdown(&mut self, _connection: ConnectionId) {
-        todo!()
-    }
-
-    /// Ends the connection at once, both ways; no event follows.
-    pub fn reset_connection(&mut self, _connection: ConnectionId) {
-        todo!()
-    }
-}
-
-impl Device for Vsock {
-    fn kind(&self) -> u32 {
-        todo!()
-    }
-    fn queue_sizes(&self) -> &'static [u16] {
-        todo!()
-    }
-    fn config(&self) -> Vec<u8> {
-        todo!()
-    }
-    fn reset(&mut self, _events: &mut Vec<DeviceEvent>) {}
-    fn process(
-        &mut self,
-        _queues: &mut Queues,
-        _events: &mut Vec<DeviceEvent>,
-    ) -> Result<Progress, DeviceError> {
-        todo!()
-    }
-    fn as_any_mut(&mut self) -> &mut dyn Any {
-        self
-    }
-}
