@@ -33,6 +33,7 @@ import {
   VmmMessage,
 } from "../../cri-proto/generated/lightvm/vmm/v1/vmm.ts";
 import { encodeFrame, FrameDecoder } from "../../src/vmm/framing.ts";
+import { FakeAgent } from "./fake-agent.ts";
 import type { VmmBehaviour } from "./vmm-behaviour.ts";
 
 const [behaviourFile = "", domains = "", , socketPath = ""] = process.argv.slice(2);
@@ -42,6 +43,7 @@ const controls = new Set<Socket>();
 const files = new Map<bigint, number>();
 const exits: ProcessExited[] = [];
 const devices: number[] = [];
+const agent = behaviour.runsContainers === true ? new FakeAgent(processExited) : undefined;
 let phase: State_Phase = State_Phase.PHASE_STARTED;
 let domid = 0;
 let end: GuestEnd | undefined;
@@ -73,6 +75,14 @@ function endGuest(reason: GuestEnd_Reason, message: string): void {
   end = { reason, message, realtimeNanoseconds: 42n };
   record({ $case: "ended", value: end });
   broadcast({ $case: "guestEvent", value: { event: { $case: "ended", value: end } } });
+}
+
+function processExited(exit: ProcessExited): void {
+  if (exit.execId === "") {
+    exits.push(exit);
+    record({ $case: "exited", value: exit });
+  }
+  broadcast({ $case: "processExited", value: exit });
 }
 
 /** FakeHypervisor.unpauseDomain: the guest runs. */
@@ -108,6 +118,8 @@ function newDomain(uuid: string, memory: number): void {
 }
 
 function answerAgent(call: HostMessage["call"]): AgentMessage["body"] | "silence" {
+  const answered = agent?.answer(call) ?? "silence";
+  if (answered !== "silence") return answered;
   switch (call?.$case) {
     case "ping":
       return { $case: "done", value: {} };
@@ -127,9 +139,7 @@ function answerAgent(call: HostMessage["call"]): AgentMessage["body"] | "silence
         outOfMemory: false,
         ageNanoseconds: 0n,
       };
-      exits.push(exit);
-      record({ $case: "exited", value: exit });
-      broadcast({ $case: "processExited", value: exit });
+      processExited(exit);
       if (behaviour.dieAt === "signal") process.kill(process.pid, "SIGKILL");
       return { $case: "done", value: {} };
     }
@@ -236,7 +246,7 @@ function serve(socket: Socket): void {
   socket.on("error", () => undefined);
   socket.on("data", (chunk: Buffer) => {
     if (streaming) {
-      socket.write(chunk);
+      if (agent === undefined) socket.write(chunk);
       return;
     }
     for (const frame of decoder.push(chunk)) {
@@ -247,6 +257,10 @@ function serve(socket: Socket): void {
       const hello = ClientHello.decode(frame);
       if (hello.purpose === ClientHello_Purpose.PURPOSE_STREAM) {
         streaming = true;
+        if (agent !== undefined && hello.stream !== undefined) {
+          agent.addStream(hello.stream, socket);
+          continue;
+        }
         socket.write(`hello ${hello.stream?.containerId}\n`);
       } else if (hello.purpose === ClientHello_Purpose.PURPOSE_FILE) {
         handle = serveFile(socket, hello.fileToken);

@@ -10,6 +10,8 @@ export interface VmmBehaviour {
   readonly prepareFails?: string;
   /** What the guest does once it is unpaused; "crashes" without telling its VMM. */
   readonly guest: "boots" | "panics" | "crashes" | "is silent";
+  /** Containers and execs work, as FakeAgent says; without it, each create is refused. */
+  readonly runsContainers?: boolean;
   readonly ignoresShutdown?: boolean;
   readonly ignoresQuit?: boolean;
 }

@@ -1,0 +1,223 @@
+// SPDX-License-Identifier: Apache-2.0
+import { status } from "@grpc/grpc-js";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { ContainerState } from "../../cri-proto/generated/runtime/v1/container.ts";
+import { AuthConfig } from "../../cri-proto/generated/runtime/v1/image.ts";
+import { PodSandboxState } from "../../cri-proto/generated/runtime/v1/sandbox.ts";
+import { NamespaceMode } from "../../cri-proto/generated/runtime/v1/security.ts";
+import { type ContainerWishes, CriClient, type PodWishes } from "../harness/cri-client.ts";
+import { NodeBench } from "../harness/node-bench.ts";
+
+let bench: NodeBench;
+let cri: CriClient;
+let pod: string;
+beforeAll(async () => {
+  bench = await NodeBench.start({ guest: "boots", runsContainers: true });
+  cri = new CriClient(bench);
+  pod = await cri.runPod({ labels: { app: "web", tier: "front" }, annotations: { "a/b": "c" } });
+});
+afterAll(async () => await bench[Symbol.asyncDispose]());
+
+const other = (attempt: number) => ({ name: "web", namespace: "default", uid: "u1", attempt });
+
+describe("a sandbox that cannot be", () => {
+  const cases: [string, PodWishes, status, RegExp][] = [
+    ["has no name", { metadata: { name: "" } }, status.INVALID_ARGUMENT, /metadata.name is empty/],
+    [
+      "wants the host's network",
+      { linux: { securityContext: { namespaceOptions: { network: NamespaceMode.NODE } } } },
+      status.INVALID_ARGUMENT,
+      /host's network namespace \(mode NODE\) is not possible: the pod is a VM/,
+    ],
+    [
+      "wants the host's processes",
+      { linux: { securityContext: { namespaceOptions: { pid: NamespaceMode.NODE } } } },
+      status.INVALID_ARGUMENT,
+      /host's pid namespace/,
+    ],
+    [
+      "wants a host port",
+      { portMappings: [{ containerPort: 80, hostPort: 8080 }] },
+      status.UNIMPLEMENTED,
+      /host port 8080/,
+    ],
+    ["logs to a relative path", { logDirectory: "logs" }, status.INVALID_ARGUMENT, /not absolute/],
+    ["has a name that is taken", {}, status.ALREADY_EXISTS, /has the name "web_default_u1_0"/],
+    ["has a bad host name", { hostname: "a b" }, status.INVALID_ARGUMENT, /"a b" cannot be a host/],
+    [
+      "brings a line break into resolv.conf",
+      { dnsConfig: { servers: ["1.1.1.1\nsearch evil"] } },
+      status.INVALID_ARGUMENT,
+      /config.dns_config.servers contains a line break/,
+    ],
+  ];
+  it.each(cases)("%s", async (_name, config, code, details) => {
+    await expect(cri.runPod(config)).rejects.toMatchObject({
+      code,
+      details: expect.stringMatching(details),
+    });
+  });
+
+  it("names an unknown runtime handler", async () => {
+    await expect(cri.runPod({ metadata: other(7) }, "runc")).rejects.toMatchObject({
+      code: status.INVALID_ARGUMENT,
+      details: expect.stringMatching(/no runtime handler "runc"/),
+    });
+    expect(bench.toolstackBench.hypervisor.listDomains()).toHaveLength(1);
+  });
+});
+
+describe("a container that cannot be", () => {
+  const cases: [string, ContainerWishes, status, RegExp][] = [
+    [
+      "has a host volume",
+      { mounts: [{ containerPath: "/data", hostPath: "/srv" }] },
+      status.UNIMPLEMENTED,
+      /volume at "\/data" from host path "\/srv"/,
+    ],
+    [
+      "has a host device",
+      { devices: [{ hostPath: "/dev/kvm" }] },
+      status.UNIMPLEMENTED,
+      /host device "\/dev\/kvm"/,
+    ],
+    ["has no image", { image: { image: "" } }, status.INVALID_ARGUMENT, /image is empty/],
+    [
+      "has an image that is not here",
+      { image: { image: "registry.test/none:1" } },
+      status.NOT_FOUND,
+      /"registry.test\/none:1" is not on this node; pull it first/,
+    ],
+    ["logs elsewhere", { logPath: "../../etc/x" }, status.INVALID_ARGUMENT, /leads out of/],
+    [
+      "has a group without a user",
+      { linux: { securityContext: { runAsGroup: { value: 5n } } } },
+      status.INVALID_ARGUMENT,
+      /run_as_group needs/,
+    ],
+    [
+      "has two users",
+      { linux: { securityContext: { runAsUser: { value: 5n }, runAsUsername: "x" } } },
+      status.INVALID_ARGUMENT,
+      /exclude each other/,
+    ],
+    [
+      "wants a capability that does not exist",
+      { linux: { securityContext: { capabilities: { addCapabilities: ["FLY"] } } } },
+      status.INVALID_ARGUMENT,
+      /no capability "FLY"/,
+    ],
+    [
+      "has an environment that is not text",
+      { envs: [{ key: "A", value: Buffer.of(0xff) }] },
+      status.UNIMPLEMENTED,
+      /"A" is not UTF-8/,
+    ],
+  ];
+  it.each(cases)("%s", async (_name, wishes, code, details) => {
+    await expect(cri.create(pod, wishes)).rejects.toMatchObject({
+      code,
+      details: expect.stringMatching(details),
+    });
+    expect(await cri.containers()).toEqual([]);
+  });
+
+  it("has no sandbox", async () => {
+    await expect(cri.create("none")).rejects.toMatchObject({ code: status.NOT_FOUND });
+  });
+
+  it("has a name that is taken", async () => {
+    const id = await cri.create(pod);
+    await expect(cri.create(pod)).rejects.toMatchObject({ code: status.ALREADY_EXISTS });
+    const next = await cri.create(pod, { attempt: 1 });
+    await cri.removeContainer(id);
+    await cri.removeContainer(next);
+  });
+});
+
+describe("lists", () => {
+  it("tell of sandboxes what was given, and filter them", async () => {
+    const second = await cri.runPod({ metadata: other(1), labels: { app: "web" } });
+    await cri.stopPod(second);
+    const ids = async (filter: Parameters<CriClient["pods"]>[0]) =>
+      (await cri.pods(filter)).map(({ id }) => id);
+    expect(await ids({})).toEqual([pod, second]);
+    expect(await ids({ id: pod.slice(0, 12) })).toEqual([pod]);
+    expect(await ids({ state: { state: PodSandboxState.SANDBOX_NOTREADY } })).toEqual([second]);
+    expect(await ids({ state: { state: PodSandboxState.SANDBOX_READY } })).toEqual([pod]);
+    expect(await ids({ labelSelector: { app: "web" } })).toEqual([pod, second]);
+    expect(await ids({ labelSelector: { app: "web", tier: "front" } })).toEqual([pod]);
+    expect(await ids({ labelSelector: { tier: "back" } })).toEqual([]);
+    expect((await cri.pods({ id: pod }))[0]).toMatchObject({
+      metadata: other(0),
+      annotations: { "a/b": "c" },
+      labels: { app: "web", tier: "front" },
+      runtimeHandler: "",
+    });
+    await cri.removePod(second);
+  });
+
+  it("filter containers", async () => {
+    const first = await cri.create(pod, { name: "one", labels: { kind: "a" } });
+    const second = await cri.create(pod, { name: "two", labels: { kind: "b" } });
+    await cri.start(second);
+    const ids = async (filter: Parameters<CriClient["containers"]>[0]) =>
+      (await cri.containers(filter)).map(({ id }) => id);
+    expect(await ids({ podSandboxId: pod.slice(0, 8) })).toEqual([first, second]);
+    expect(await ids({ podSandboxId: "none" })).toEqual([]);
+    expect(await ids({ state: { state: ContainerState.CONTAINER_RUNNING } })).toEqual([second]);
+    expect(await ids({ state: { state: ContainerState.CONTAINER_CREATED } })).toEqual([first]);
+    expect(await ids({ id: second.slice(0, 10) })).toEqual([second]);
+    expect(await ids({ labelSelector: { kind: "a" } })).toEqual([first]);
+    await cri.removeContainer(first);
+    await cri.removeContainer(second);
+  });
+});
+
+describe("the node", () => {
+  it("says who it is and how it is", async () => {
+    expect(await cri.version()).toMatchObject({
+      version: "0.1.0",
+      runtimeName: "lightvm",
+      runtimeApiVersion: "v1",
+    });
+    const { info, runtimeHandlers, status: health } = await cri.status();
+    expect(health?.conditions).toEqual([
+      { type: "RuntimeReady", status: true, reason: "", message: "" },
+      expect.objectContaining({ type: "NetworkReady", status: false }),
+    ]);
+    expect(runtimeHandlers.map(({ name }) => name)).toEqual(["", "lightvm"]);
+    expect(JSON.parse(info["lightvm"] ?? "")).toMatchObject({ xen: { version: "4.20.3" } });
+  });
+});
+
+describe("images", () => {
+  it("are pulled, listed, looked up and removed", async () => {
+    const id = await cri.pull("registry.test/nginx:1");
+    expect((await cri.image("registry.test/nginx:1"))?.id).toBe(id);
+    expect((await cri.images("registry.test/nginx:1")).map((image) => image.id)).toEqual([id]);
+    expect(await cri.images("")).toHaveLength(2);
+    expect(await cri.images("registry.test/none:1")).toEqual([]);
+    await cri.removeImage("registry.test/nginx:1");
+    await cri.removeImage("registry.test/nginx:1");
+    expect(await cri.image("registry.test/nginx:1")).toBeUndefined();
+    await expect(cri.pull("gone.test/x:1")).rejects.toMatchObject({ code: status.UNAVAILABLE });
+    await expect(cri.pull("")).rejects.toMatchObject({ code: status.INVALID_ARGUMENT });
+  });
+
+  it("stay while a container is made from them", async () => {
+    const id = await cri.create(pod);
+    await expect(cri.removeImage("registry.test/busybox:1")).rejects.toMatchObject({
+      code: status.FAILED_PRECONDITION,
+    });
+    await cri.removeContainer(id);
+  });
+
+  it("are pulled with the credentials that came, in whatever form", async () => {
+    const auth = Buffer.from("ann:se:cret").toString("base64");
+    await cri.pull("registry.test/private:1", AuthConfig.fromPartial({ auth }));
+    expect(bench.images.lastCredentials).toEqual({ username: "ann", password: "se:cret" });
+    await cri.pull("registry.test/private:1", AuthConfig.fromPartial({ registryToken: "t" }));
+    expect(bench.images.lastCredentials).toEqual({ registryToken: "t" });
+  });
+});
