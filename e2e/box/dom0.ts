@@ -44,7 +44,7 @@ const scripts = join(import.meta.dirname, "dom0");
 
 function packages({ xen }: Dom0Release): string[] {
   const userland =
-    "busybox-static ca-certificates docker-registry dropbear-bin e2fsprogs erofs-utils iproute2 kmod";
+    "busybox-static ca-certificates docker-registry dropbear-bin e2fsprogs erofs-utils iproute2 kmod procps";
   const kernel = `linux-image-amd64 xenstore-utils xen-hypervisor-${xen}-amd64 xen-utils-${xen}`;
   return `${userland} ${kernel}`.split(" ");
 }
