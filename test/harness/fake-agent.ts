@@ -19,6 +19,7 @@ const OUTPUTS = [Stream.STREAM_STDOUT, Stream.STREAM_STDERR];
  * Test only: a guest whose programs are the first words of command lines.
  *
  *   sleep          runs until a signal comes      exit CODE   ends at once with CODE
+ *   later MS CODE  ends after a while
  *   stubborn       like sleep, deaf to SIGTERM    oom         ends as the OOM killer ends it
  *   missing        is not in the image            broken      cannot be started
  *   echo WORD…     (exec) writes the words        flood N     (exec) writes N bytes twice
@@ -86,6 +87,13 @@ export class FakeAgent {
         const outOfMemory = program === "oom";
         this.#onExit(exited(containerId, { exitCode: Number(code ?? 137), outOfMemory }));
       });
+    }
+    if (program === "later") {
+      const [, milliseconds, laterCode] = container.arguments;
+      setTimeout(
+        () => this.#onExit(exited(containerId, { exitCode: Number(laterCode) })),
+        Number(milliseconds),
+      );
     }
     return { $case: "started", value: { pid: 2 } };
   }

@@ -71,6 +71,12 @@ export class NodeBench implements AsyncDisposable {
     await this.#life.server.close();
   }
 
+  /** Changes records while no lightvmd is there, to what one that was killed would have left. */
+  edit(change: (store: PodStore) => void): void {
+    using database = new Database(this.toolstackBench.paths.database);
+    change(new PodStore(database));
+  }
+
   /** The next lightvmd, over the same directories. */
   async revive(): Promise<void> {
     this.#life = await live(this.toolstackBench, this.images);
