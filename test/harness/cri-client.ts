@@ -145,8 +145,8 @@ export class CriClient {
     return call(this.#bench.runtime, this.#bench.runtime.version, { version: "v1" });
   }
 
-  status(): Promise<StatusResponse> {
-    return call(this.#bench.runtime, this.#bench.runtime.status, { verbose: true });
+  status(verbose: boolean = true): Promise<StatusResponse> {
+    return call(this.#bench.runtime, this.#bench.runtime.status, { verbose });
   }
 
   async pull(image: string, auth?: AuthConfig): Promise<string> {
