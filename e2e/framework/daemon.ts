@@ -4,7 +4,7 @@ import type { Box } from "../box/box.ts";
 
 const LOG = "/run/lightvmd.log";
 const PID = "/run/lightvmd.pid";
-const READY = "the CRI is served";
+const READY = "lightvmd is ready";
 
 /** lightvmd as a process of the box's dom0, started and ended as a service manager would. */
 export class Daemon {
