@@ -1,2 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-//! lightvm-addon
+//! The node daemon's native part: what only dom0 may ask of Xen, and handing an open file to
+//! another process. `index.d.ts` is its face.
+//!
+//! Loading it asks nothing of Xen. Without Xen, each call fails and says so.
+
+// The glue that napi-derive generates is unsafe code.
+#![allow(unsafe_code)]
+
+mod handover;
+pub mod hypervisor;
+pub mod send_file;
+pub mod task;
