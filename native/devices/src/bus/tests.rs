@@ -323,7 +323,7 @@ fn any_front_half_is_survived() {
         let value = match random.below(3) {
             0 => random.next(),
             1 => bounds[random.below(bounds.len() as u64) as usize],
-            _ => random.below(64) | random.below(4) << 32,
+            _ => random.below(64) | (random.below(4) << 32),
         };
         guest.set(0, offset, value);
         guest.bus.doorbell(0);

@@ -16,7 +16,7 @@ const FRONT: usize = offset_of!(ControlPage, front.config);
 const GENERATION: usize = offset_of!(ControlPage, back.config_generation);
 
 fn say(guest: &mut Guest, sequence: u32, word: u32) {
-    guest.set(0, FRONT, u64::from(sequence) | u64::from(word) << 32);
+    guest.set(0, FRONT, u64::from(sequence) | (u64::from(word) << 32));
     guest.bus.doorbell(0);
 }
 
@@ -67,7 +67,7 @@ fn the_host_asks_and_rings() {
         let asked = guest.bus.with_device(id, |it: &mut Sysctl| it.ask(request));
         assert_eq!(asked, Ok(()));
         let both: u64 = guest.get(0, BACK);
-        assert_eq!(both, sequence | u64::from(word) << 32);
+        assert_eq!(both, sequence | (u64::from(word) << 32));
         assert_eq!(guest.get::<u32>(0, GENERATION), sequence as u32);
         assert_eq!(guest.take_rings(), [Bell::Slot(0)]);
     }
