@@ -69,7 +69,8 @@
  * lets go of the device and answers with a request whose status is 0 and
  * NOXS_FRONT_RELEASED set in front.flags; the VMM acknowledges, stores EMPTY and
  * bumps the generation, without ringing for it. NOXS_FRONT_RELEASED on a device
- * that is PRESENT is a plain reset. The guest rescans the whole page whenever
+ * that is PRESENT is a plain reset. A guest that finds an entry REMOVING that it
+ * never used answers in the same way, or the slot stays taken. The guest rescans the whole page whenever
  * the generation differs from the one it saw; a slot whose id differs from the
  * one it saw holds another device.
  */
