@@ -1,0 +1,337 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The host's calls, one function each.
+
+use std::io;
+use std::time::{Duration, Instant};
+
+use lightvm_protocol::agent::{
+    CreateContainer, Empty, Exec, GetStats, HostMessage, ProcessStarted, RemoveContainer, Signal,
+    StartContainer, agent_message::Body, failure::Code, host_message::Call,
+};
+use nix::errno::Errno;
+use nix::sys::signal::kill;
+use nix::unistd::Pid;
+
+use crate::agent::{Agent, Waiting};
+use crate::container::{Container, Phase, check_id};
+use crate::error::{CallError, During};
+use crate::process::{Process, ProcessKey, Streams};
+use crate::sandbox;
+use crate::shutdown::Shutdown;
+use crate::stats;
+
+/// How long the kernel may take to find a hot-plugged disk.
+const DISK_DEADLINE: Duration = Duration::from_secs(8);
+
+/// Highest signal number of Linux.
+const MAX_SIGNAL: u32 = 64;
+
+const SIGKILL: u32 = 9;
+
+impl Agent {
+    /// Does what the host asks; the reply may come later.
+    pub(crate) fn handle(&mut self, message: HostMessage) -> io::Result<()> {
+        let id = message.id;
+        let outcome = match message.call {
+            Some(Call::CreateContainer(request)) => {
+                let deadline = Instant::now() + DISK_DEADLINE;
+                return self.create_or_wait(Waiting {
+                    id,
+                    request,
+                    deadline,
+                });
+            }
+            Some(call) => self.call(call),
+            None => Err(CallError::invalid("this agent does not know the call")),
+        };
+        self.answer(id, outcome)
+    }
+
+    fn answer(&mut self, id: u64, outcome: Result<Body, CallError>) -> io::Result<()> {
+        self.reply(
+            id,
+            outcome.unwrap_or_else(|error| Body::Failure(error.into())),
+        )
+    }
+
+    fn call(&mut self, call: Call) -> Result<Body, CallError> {
+        let done = |()| Body::Done(Empty {});
+        if self.shutdown.is_some() && !matches!(call, Call::Shutdown(_) | Call::Ping(_)) {
+            return Err(CallError::precondition("the guest is shutting down"));
+        }
+        match call {
+            Call::ConfigureSandbox(settings) => sandbox::configure(&settings).map(done),
+            Call::StartContainer(request) => self.start_container(&request),
+            Call::Signal(request) => self.signal(&request).map(done),
+            Call::RemoveContainer(request) => self.remove_container(&request).map(done),
+            Call::Exec(request) => self.exec(&request),
+            Call::GetStats(request) => self.get_stats(&request),
+            Call::Shutdown(_) => self.begin_shutdown().map(done),
+            Call::Ping(_) => Ok(done(())),
+            Call::CreateContainer(_) => Err(CallError::internal("creating takes its own way")),
+        }
+    }
+
+    /// Creates the container, or waits until the kernel has its disk.
+    fn create_or_wait(&mut self, waiting: Waiting) -> io::Result<()> {
+        let device = waiting
+            .request
+            .root
+            .as_ref()
+            .map(|root| root.block_device_id);
+        let outcome = match (device, self.check_new(&waiting.request)) {
+            (_, Err(error)) => Err(error),
+            (None, Ok(())) => Err(CallError::invalid("the container has no root")),
+            (Some(device), Ok(())) => match self.images.disk(device) {
+                None => {
+                    self.waiting.push(waiting);
+                    return Ok(());
+                }
+                Some(disk) => self.create(waiting.request, &disk),
+            },
+        };
+        self.answer(waiting.id, outcome)
+    }
+
+    fn check_new(&self, request: &CreateContainer) -> Result<(), CallError> {
+        let id = &request.container_id;
+        check_id(id)?;
+        let waiting = self
+            .waiting
+            .iter()
+            .any(|waiting| waiting.request.container_id == *id);
+        if waiting || self.containers.contains_key(id) {
+            return Err(CallError::new(
+                Code::Exists,
+                format!("the container {id} exists"),
+            ));
+        }
+        match self.shutdown {
+            Some(_) => Err(CallError::precondition("the guest is shutting down")),
+            None => Ok(()),
+        }
+    }
+
+    fn create(
+        &mut self,
+        request: CreateContainer,
+        disk: &std::path::Path,
+    ) -> Result<Body, CallError> {
+        let id = request.container_id.clone();
+        let (state, cgroups) = (&self.paths.state, &self.paths.cgroups);
+        let container = Container::create(request, disk, &mut self.images, state, cgroups)?;
+        self.containers.insert(id, container);
+        Ok(Body::Done(Empty {}))
+    }
+
+    /// Devices have changed: some containers may get their disks.
+    pub(crate) fn retry_waiting(&mut self) -> io::Result<()> {
+        for waiting in std::mem::take(&mut self.waiting) {
+            self.create_or_wait(waiting)?;
+        }
+        Ok(())
+    }
+
+    /// Gives up on disks that have not come.
+    pub(crate) fn expire_waiting(&mut self) -> io::Result<()> {
+        let now = Instant::now();
+        let all = std::mem::take(&mut self.waiting);
+        let (expired, waiting) = all.into_iter().partition(|waiting| waiting.deadline <= now);
+        self.waiting = waiting;
+        let expired: Vec<Waiting> = expired;
+        for Waiting { id, request, .. } in expired {
+            let device = request.root.map_or(0, |root| root.block_device_id);
+            let message = format!("the disk of device {device} has not appeared");
+            self.answer(id, Err(CallError::not_found(message)))?;
+        }
+        Ok(())
+    }
+
+    fn container(&self, id: &str) -> Result<&Container, CallError> {
+        let none = || CallError::not_found(format!("there is no container {id}"));
+        self.containers.get(id).ok_or_else(none)
+    }
+
+    fn start_container(&mut self, request: &StartContainer) -> Result<Body, CallError> {
+        let id = &request.container_id;
+        let container = self.container(id)?;
+        if container.phase != Phase::Created {
+            return Err(CallError::precondition(format!(
+                "the container {id} has been started"
+            )));
+        }
+        let key = ProcessKey {
+            container_id: id.clone(),
+            exec_id: String::new(),
+        };
+        let launch = container.launch_first()?;
+        let streams = Streams::open(&*self.host, &key, &launch.process)?;
+        let oom_kills = container.cgroup.oom_kills();
+        let started = self
+            .launcher
+            .start(&launch, &streams.theirs, None, &container.cgroup)?;
+        let process = Process::new(started.pid, streams, started.terminal, oom_kills)
+            .during("connect the process's streams")?;
+        if let Some(container) = self.containers.get_mut(id) {
+            container.phase = Phase::Started;
+        }
+        Ok(self.started(key, process))
+    }
+
+    fn exec(&mut self, request: &Exec) -> Result<Body, CallError> {
+        let Exec {
+            container_id,
+            exec_id,
+            process,
+        } = request;
+        let container = self.container(container_id)?;
+        let first = ProcessKey {
+            container_id: container_id.clone(),
+            exec_id: String::new(),
+        };
+        let running = self
+            .processes
+            .get(&first)
+            .filter(|first| first.is_running());
+        let neighbour = running.map(|first| first.pid).ok_or_else(|| {
+            CallError::precondition(format!("the container {container_id} does not run"))
+        })?;
+        let key = ProcessKey {
+            exec_id: exec_id.clone(),
+            ..first
+        };
+        if exec_id.is_empty() || self.processes.contains_key(&key) {
+            return Err(CallError::new(
+                Code::Exists,
+                format!("the process \"{exec_id}\" exists"),
+            ));
+        }
+        let process = process
+            .as_ref()
+            .ok_or_else(|| CallError::invalid("there is no process to execute"))?;
+        let launch = container.launch(process)?;
+        let streams = Streams::open(&*self.host, &key, process)?;
+        let oom_kills = container.cgroup.oom_kills();
+        let started =
+            self.launcher
+                .start(&launch, &streams.theirs, Some(neighbour), &container.cgroup)?;
+        let process = Process::new(started.pid, streams, started.terminal, oom_kills)
+            .during("connect the process's streams")?;
+        Ok(self.started(key, process))
+    }
+
+    fn started(&mut self, key: ProcessKey, process: Process) -> Body {
+        let pid = process.pid.as_raw_nonzero().get().unsigned_abs();
+        self.processes.insert(key, process);
+        Body::Started(ProcessStarted { pid })
+    }
+
+    fn signal(&mut self, request: &Signal) -> Result<(), CallError> {
+        if request.signal > MAX_SIGNAL {
+            return Err(CallError::invalid(format!(
+                "there is no signal {}",
+                request.signal
+            )));
+        }
+        let container = self.container(&request.container_id)?;
+        if container.phase != Phase::Started {
+            let message = format!("the container {} does not run", request.container_id);
+            return Err(CallError::precondition(message));
+        }
+        if request.all {
+            return signal_all(container, request.signal);
+        }
+        let key = ProcessKey {
+            container_id: request.container_id.clone(),
+            exec_id: request.exec_id.clone(),
+        };
+        let process = self
+            .processes
+            .get(&key)
+            .filter(|process| process.is_running());
+        let process = process.ok_or_else(|| {
+            CallError::not_found(format!("there is no process \"{}\"", request.exec_id))
+        })?;
+        send_signal(process.pid.as_raw_nonzero().get(), request.signal)
+    }
+
+    fn remove_container(&mut self, request: &RemoveContainer) -> Result<(), CallError> {
+        let id = &request.container_id;
+        let Some(container) = self.containers.get(id) else {
+            return Ok(());
+        };
+        if container.phase == Phase::Started {
+            return Err(CallError::precondition(format!("the container {id} runs")));
+        }
+        container.remove(&mut self.images)?;
+        self.containers.remove(id);
+        // Output that nobody has fetched goes with its container.
+        self.processes.retain(|key, _| key.container_id != *id);
+        Ok(())
+    }
+
+    fn get_stats(&self, request: &GetStats) -> Result<Body, CallError> {
+        let containers = match request.container_id.as_str() {
+            "" => self
+                .containers
+                .values()
+                .map(Container::stats)
+                .collect::<Result<_, _>>()?,
+            id => vec![self.container(id)?.stats()?],
+        };
+        stats::of_guest(containers, &self.paths.cgroups).map(Body::Stats)
+    }
+
+    fn begin_shutdown(&mut self) -> Result<(), CallError> {
+        if self.shutdown.is_none() {
+            self.shutdown = Some(Shutdown::begin());
+            self.signal_every_container(nix::libc::SIGTERM.unsigned_abs());
+        }
+        Ok(())
+    }
+
+    /// Best effort: what can't be signalled is killed later, and the guest goes in any case.
+    pub(crate) fn signal_every_container(&self, signal: u32) {
+        for container in self
+            .containers
+            .values()
+            .filter(|it| it.phase == Phase::Started)
+        {
+            if let Err(error) = signal_all(container, signal) {
+                eprintln!("lightvm-agent: {error}");
+            }
+        }
+    }
+}
+
+fn signal_all(container: &Container, signal: u32) -> Result<(), CallError> {
+    if signal == SIGKILL {
+        return container
+            .cgroup
+            .kill()
+            .during("kill the container's processes");
+    }
+    for pid in container
+        .cgroup
+        .processes()
+        .during("list the container's processes")?
+    {
+        send_signal(pid, signal)?;
+    }
+    Ok(())
+}
+
+fn send_signal(pid: i32, signal: u32) -> Result<(), CallError> {
+    let what = format!("send signal {signal} to process {pid}");
+    let number = i32::try_from(signal).during(&what)?;
+    let outcome = match nix::sys::signal::Signal::try_from(number) {
+        _ if number == 0 => kill(Pid::from_raw(pid), None),
+        Ok(signal) => kill(Pid::from_raw(pid), signal),
+        Err(error) => Err(error),
+    };
+    match outcome {
+        // It has just ended, which its report will say.
+        Ok(()) | Err(Errno::ESRCH) => Ok(()),
+        Err(error) => Err(error).during(what),
+    }
+}

@@ -1,0 +1,272 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Containers: their files, cgroup and identity, from CreateContainer to RemoveContainer.
+//!
+//! ```text
+//!   create ── Created ── start ── Started ── its first process ends ── Ended ── remove
+//! ```
+
+use std::ffi::CString;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use lightvm_protocol::agent::{ContainerStats, CreateContainer, Process as Description};
+use rustix::fs::statvfs;
+use rustix::mount::{MountFlags, UnmountFlags, mount, unmount};
+
+use crate::cgroup::Cgroup;
+use crate::command;
+use crate::error::{CallError, During};
+use crate::images::Images;
+use crate::launch::{Launch, NewContainer};
+use crate::root::ContainerRoot;
+use crate::users::{self, Identity};
+
+/// Longest container id that the host may use.
+const MAX_ID_BYTES: usize = 128;
+
+/// What its first process has gone through.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Phase {
+    /// Everything is there but the process; it can be started or removed.
+    Created,
+    /// The process runs; more can be executed beside it.
+    Started,
+    /// The process has ended and all others with it; it can be removed.
+    Ended,
+}
+
+/// A container of this pod.
+#[derive(Debug)]
+pub struct Container {
+    /// Set by whoever starts and reaps its process.
+    pub phase: Phase,
+    /// Its limits and accounts.
+    pub cgroup: Cgroup,
+    request: CreateContainer,
+    directory: PathBuf,
+}
+
+/// Says no to ids that are no file names of ours.
+pub fn check_id(id: &str) -> Result<(), CallError> {
+    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
+    if id.is_empty() || id.len() > MAX_ID_BYTES || id.starts_with('.') || !id.bytes().all(allowed) {
+        return Err(CallError::invalid(format!("\"{id}\" is no container id")));
+    }
+    Ok(())
+}
+
+impl Container {
+    /// Prepares everything but the process. What was prepared goes again when a later step fails.
+    pub fn create(
+        request: CreateContainer,
+        disk: &Path,
+        images: &mut Images,
+        state_directory: &Path,
+        cgroup_root: &Path,
+    ) -> Result<Self, CallError> {
+        let device = request.root.as_ref().map_or(0, |root| root.block_device_id);
+        let image = images.acquire(device, disk)?;
+        let directory = state_directory.join(&request.container_id);
+        let made = mount_root(&directory, &image).and_then(|()| {
+            let cgroup = Cgroup::create(cgroup_root, &request.container_id)
+                .during("make the container's cgroup")?;
+            let container = Self {
+                phase: Phase::Created,
+                cgroup,
+                request,
+                directory: directory.clone(),
+            };
+            container
+                .check()
+                .inspect_err(|_| complain(container.cgroup.remove(), "remove a cgroup"))?;
+            Ok(container)
+        });
+        made.inspect_err(|_| {
+            complain(unmount_root(&directory), "unmount a container");
+            complain(images.release(device), "unmount an image");
+        })
+    }
+
+    /// What StartContainer would fail with, as far as it is known already.
+    fn check(&self) -> Result<(), CallError> {
+        if let Some(resources) = &self.request.resources {
+            self.cgroup.limit(resources)?;
+        }
+        let process = self.first_process()?;
+        self.identity(process)?;
+        let name = process.arguments.first().map_or("", String::as_str);
+        let directory = match process.working_directory.as_str() {
+            "" => Path::new("/"),
+            text => Path::new(text),
+        };
+        // A mount may bring the command: then only the start can tell.
+        let mounted = |path: &Path| {
+            self.request
+                .mounts
+                .iter()
+                .any(|mount| path.starts_with(&mount.destination))
+        };
+        if command::candidates(name, &process.environment, directory)
+            .iter()
+            .any(|path| mounted(path))
+        {
+            return Ok(());
+        }
+        let root = self.root()?;
+        command::find(name, &process.environment, directory, |path| {
+            root.look(path)
+        })
+        .map(drop)
+    }
+
+    /// The process that StartContainer starts.
+    pub fn first_process(&self) -> Result<&Description, CallError> {
+        let process = self.request.process.as_ref();
+        process.ok_or_else(|| CallError::invalid("the container has no process"))
+    }
+
+    fn root(&self) -> Result<ContainerRoot, CallError> {
+        ContainerRoot::open(&self.directory.join("root")).during("open the container's root")
+    }
+
+    fn identity(&self, process: &Description) -> Result<Identity, CallError> {
+        let root = self.root()?;
+        let read = |path: &str| {
+            root.read_text(Path::new(path))
+                .during(format_args!("read {path}"))
+        };
+        let user = process.user.clone().unwrap_or_default();
+        users::resolve(&user, &read("/etc/passwd")?, &read("/etc/group")?)
+    }
+
+    /// How the container's first process is started.
+    pub fn launch_first(&self) -> Result<Launch, CallError> {
+        let request = &self.request;
+        let container = NewContainer {
+            root: self.directory.join("root").to_string_lossy().into_owned(),
+            read_only: request.root.as_ref().is_some_and(|root| root.read_only),
+            hostname: request.hostname.clone(),
+            mounts: request.mounts.clone(),
+            masked_paths: request.masked_paths.clone(),
+            readonly_paths: request.readonly_paths.clone(),
+            privileged: request.privileged,
+        };
+        Ok(Launch {
+            container: Some(container),
+            ..self.launch(self.first_process()?)?
+        })
+    }
+
+    /// How one more process is started beside the first.
+    pub fn launch(&self, process: &Description) -> Result<Launch, CallError> {
+        let identity = self.identity(process)?;
+        let mut process = process.clone();
+        if !process
+            .environment
+            .iter()
+            .any(|entry| entry.starts_with("HOME="))
+        {
+            process.environment.push(format!("HOME={}", identity.home));
+        }
+        Ok(Launch {
+            container: None,
+            process,
+            uid: identity.uid,
+            gid: identity.gid,
+            groups: identity.groups,
+            privileged: self.request.privileged,
+            oom_score_adjust: self
+                .request
+                .resources
+                .as_ref()
+                .map_or(0, |it| it.oom_score_adjust),
+        })
+    }
+
+    /// What it uses.
+    pub fn stats(&self) -> Result<ContainerStats, CallError> {
+        let layer = statvfs(self.directory.join("layer")).during("measure the writable layer")?;
+        Ok(ContainerStats {
+            writable_layer_bytes: (layer.f_blocks - layer.f_bfree) * layer.f_frsize,
+            writable_layer_inodes: layer.f_files - layer.f_ffree,
+            ..self.cgroup.stats(&self.request.container_id)
+        })
+    }
+
+    /// Unmounts and removes all that [`Container::create`] made. May be called again after a failure.
+    pub fn remove(&self, images: &mut Images) -> Result<(), CallError> {
+        self.cgroup
+            .remove()
+            .during("remove the container's cgroup")?;
+        unmount_root(&self.directory).during("unmount the container")?;
+        let device = self
+            .request
+            .root
+            .as_ref()
+            .map_or(0, |root| root.block_device_id);
+        images.release(device).during("unmount the image")
+    }
+}
+
+/// Mounts `image` below a writable tmpfs layer at `directory/root`. A read-only root has the layer
+/// too, for the mount points that the image lacks.
+fn mount_root(directory: &Path, image: &Path) -> Result<(), CallError> {
+    let what = "mount the container's root";
+    let [layer, root] = ["layer", "root"].map(|name| directory.join(name));
+    for path in [&layer, &root] {
+        fs::create_dir_all(path).during(what)?;
+    }
+    mount("tmpfs", &layer, "tmpfs", MountFlags::NODEV, c"mode=755").during(what)?;
+    let [upper, work] = ["upper", "work"].map(|name| layer.join(name));
+    for path in [&upper, &work] {
+        fs::create_dir(path).during(what)?;
+    }
+    let [lower, upper, work] = [image, &upper, &work].map(Path::display);
+    let data = format!("lowerdir={lower},upperdir={upper},workdir={work}");
+    let data = CString::new(data).during(what)?;
+    mount(
+        "overlay",
+        &root,
+        "overlay",
+        MountFlags::NODEV,
+        data.as_c_str(),
+    )
+    .during(what)
+}
+
+/// Undoes what [`mount_root`] came to.
+fn unmount_root(directory: &Path) -> std::io::Result<()> {
+    for name in ["root", "layer"] {
+        match unmount(directory.join(name), UnmountFlags::empty()) {
+            // Not mounted, or never made.
+            Ok(()) | Err(rustix::io::Errno::INVAL | rustix::io::Errno::NOENT) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    match fs::remove_dir_all(directory) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}
+
+/// For undoing: the failure that led here is the one to report.
+fn complain<E: std::fmt::Display>(outcome: Result<(), E>, what: &str) {
+    if let Err(error) = outcome {
+        eprintln!("lightvm-agent: could not {what}: {error}");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_are_file_names() {
+        for id in ["a", "0f3c-1_2.x"] {
+            assert_eq!(check_id(id), Ok(()));
+        }
+        for id in ["", ".", "..", ".hidden", "a/b", "a\0", &"x".repeat(129)] {
+            assert!(check_id(id).is_err(), "{id:?}");
+        }
+    }
+}
