@@ -22,7 +22,8 @@ export interface RecoveryContext {
 
 /**
  * Adopts what lives, writes down what has ended, finishes or undoes what was cut off, destroys
- * what belongs to nobody. One pod's trouble is logged and does not keep the others.
+ * what belongs to nobody. One pod's trouble is logged and does not keep the others. Throws only
+ * when `signal` is aborted.
  */
 export async function recover(context: RecoveryContext, signal: AbortSignal): Promise<void> {
   const { pods, toolstack, logger } = context;
@@ -31,6 +32,8 @@ export async function recover(context: RecoveryContext, signal: AbortSignal): Pr
       try {
         await recoverSandbox(context, sandbox, signal);
       } catch (error) {
+        // Told to end meanwhile: what was not found yet is left to the next lightvmd.
+        if (signal.aborted) throw error;
         logger.error({ error, pod: sandbox.id }, "a pod could not be recovered");
         const message = `it could not be found again: ${describeError(error)}`;
         if (sandbox.state === "ready") settleSandbox(sandbox, { message, at: now() }, logger);

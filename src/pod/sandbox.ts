@@ -25,6 +25,7 @@ export class Sandbox {
   /** Resolves once the end of the VM is written down, for the sandbox and all containers. */
   concluded: Promise<void> = Promise.resolve();
   readonly #persist: (status: SandboxStatus) => void;
+  readonly #endListeners = new Set<(message: string) => void>();
   #status: SandboxStatus;
 
   constructor(
@@ -64,7 +65,14 @@ export class Sandbox {
   settle(end: NonNullable<SandboxStatus["end"]>): void {
     if (this.#status.end !== undefined) return;
     this.#status = { ...this.#status, end };
+    for (const listener of this.#endListeners) listener(end.message);
     this.#persist(this.#status);
+  }
+
+  /** Calls `listener` when the sandbox ends, with the reason. Returns the unsubscribe. */
+  onEnd(listener: (message: string) => void): () => void {
+    this.#endListeners.add(listener);
+    return () => this.#endListeners.delete(listener);
   }
 
   /** The VM of a sandbox that can take work. Throws "failed-precondition" with the reason. */

@@ -45,7 +45,7 @@ describe("RunPodSandbox tells why it failed and leaves nothing when", () => {
     const request = { config: PodSandboxConfig.fromPartial({ metadata }), runtimeHandler: "" };
     const deadline = Date.now() + 1500;
     const { promise, resolve } = Promise.withResolvers<number | undefined>();
-    bench.runtime.runPodSandbox(request, new Metadata(), { deadline }, (error) =>
+    bench.endpoint.runtime.runPodSandbox(request, new Metadata(), { deadline }, (error) =>
       resolve(error?.code),
     );
     expect(await promise).toBe(status.DEADLINE_EXCEEDED);

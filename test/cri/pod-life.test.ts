@@ -33,7 +33,7 @@ describe("a pod's life", () => {
       state: ContainerState.CONTAINER_RUNNING,
       labels: { tier: "back" },
       image: { image: "registry.test/busybox:1" },
-      logPath: join(bench.logDirectory, "main/0.log"),
+      logPath: join(bench.endpoint.logDirectory, "main/0.log"),
       exitCode: 0,
     });
     expect(running.imageId).toBe(bench.images.get("registry.test/busybox:1")?.id);
@@ -203,6 +203,17 @@ describe("ExecSync", () => {
     await expect(cri.exec(id, ["sleep"], 1)).rejects.toMatchObject({
       code: status.DEADLINE_EXCEEDED,
       details: "the command took longer than 1 s",
+    });
+  });
+
+  it("fails when the VM dies under the command", async () => {
+    const running = cri.exec(id, ["sleep"]);
+    running.catch(() => undefined);
+    await cri.exec(id, ["echo"]);
+    process.kill(bench.toolstackBench.livingVmms()[0] ?? 0, "SIGKILL");
+    await expect(running).rejects.toMatchObject({
+      code: status.UNAVAILABLE,
+      details: expect.stringMatching(/the pod's VM has ended: the VMM process/),
     });
   });
 

@@ -11,23 +11,27 @@ import { newId } from "../../src/pod/pods.ts";
 import { NEW_SANDBOX } from "../../src/pod/sandbox-record.ts";
 import { readJournal } from "../../src/toolstack/journal.ts";
 import { CriClient } from "../harness/cri-client.ts";
-import { NodeBench } from "../harness/node-bench.ts";
+import { NodeProcess } from "../harness/node-process.ts";
 
-let bench: NodeBench;
+let bench: NodeProcess;
 let cri: CriClient;
 let pod: string;
 beforeEach(async () => {
-  bench = await NodeBench.start({ guest: "boots", runsContainers: true });
+  bench = await NodeProcess.start({ guest: "boots", runsContainers: true });
   cri = new CriClient(bench);
   pod = await cri.runPod();
 });
 afterEach(async () => await bench[Symbol.asyncDispose]());
 
-function sandbox(id: string) {
-  return bench.context.pods.getSandbox(id);
+function sandboxRecord() {
+  const [record] = bench.edit((store) => store.readSandboxes());
+  if (record === undefined) throw new Error("there is no sandbox record");
+  return record;
 }
-function container(id: string) {
-  return bench.context.pods.getContainer(id);
+function containerRecord() {
+  const [record] = bench.edit((store) => store.readContainers());
+  if (record === undefined) throw new Error("there is no container record");
+  return record;
 }
 
 describe("a restart at rest", () => {
@@ -87,9 +91,9 @@ describe("a restart at rest", () => {
 
 describe("a restart in the middle of", () => {
   it("RunPodSandbox, before the VM: undone", async () => {
-    const { metadata } = sandbox(pod);
-    const config = { ...metadata.config, attempt: 1 };
     await bench.kill();
+    const { metadata } = sandboxRecord();
+    const config = { ...metadata.config, attempt: 1 };
     bench.edit((store) => store.insertSandbox({ ...metadata, id: newId(), config }, NEW_SANDBOX));
     await bench.revive();
     expect(await cri.pods()).toHaveLength(1);
@@ -105,10 +109,10 @@ describe("a restart in the middle of", () => {
   });
 
   it("RemovePodSandbox: finished", async () => {
-    const { status } = sandbox(pod);
     const id = await cri.create(pod);
     await cri.start(id);
     await bench.kill();
+    const { status } = sandboxRecord();
     bench.edit((store) => store.updateSandbox(pod, { ...status, removing: true }));
     await bench.revive();
     expect(await cri.pods()).toEqual([]);
@@ -129,7 +133,7 @@ describe("a restart in the middle of", () => {
     "StartContainer, %s the guest has heard of it: done",
     async (when) => {
       const id = await cri.create(pod);
-      const { status } = container(id);
+      const { status } = containerRecord();
       if (when === "after") await cri.start(id);
       await bench.kill();
       bench.edit((store) => store.updateContainer(id, { ...status, starting: true }));
@@ -143,8 +147,8 @@ describe("a restart in the middle of", () => {
   it("RemoveContainer: finished", async () => {
     const id = await cri.create(pod);
     await cri.start(id);
-    const { status } = container(id);
     await bench.kill();
+    const { status } = containerRecord();
     bench.edit((store) => store.updateContainer(id, { ...status, removing: true }));
     await bench.revive();
     expect(await cri.containers()).toEqual([]);
@@ -162,12 +166,6 @@ describe("a restart in the middle of", () => {
 
 it("says which record is damaged instead of forgetting a pod", async () => {
   await bench.kill();
-  bench.edit((store) => store.updateSandbox(pod, { version: 1, removing: false }));
-  const { Database } = await import("../../src/shared/database.ts");
-  using database = new Database(bench.toolstackBench.paths.database);
-  database.run("UPDATE sandboxes SET status = '{'");
-  await expect(bench.revive()).rejects.toMatchObject({
-    code: "data-loss",
-    message: `the record of sandbox ${pod} is damaged`,
-  });
+  bench.edit((_store, database) => database.run("UPDATE sandboxes SET status = '{'"));
+  await expect(bench.revive()).rejects.toThrow(`the record of sandbox ${pod} is damaged`);
 });

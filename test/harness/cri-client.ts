@@ -30,7 +30,7 @@ import {
   AttachRequest,
   type ExecSyncResponse,
 } from "../../cri-proto/generated/runtime/v1/stream_calls.ts";
-import { call, type NodeBench } from "./node-bench.ts";
+import { type CriEndpoint, call } from "./cri-endpoint.ts";
 
 /** A message of which only some fields are given, at every depth. */
 export type Some<T> = T extends bigint | Buffer | string | number | boolean | undefined
@@ -50,44 +50,44 @@ export type PodWishes = Some<PodSandboxConfig>;
 
 /** The calls of crictl, as short as a test wants them. */
 export class CriClient {
-  readonly #bench: NodeBench;
+  readonly #endpoint: CriEndpoint;
 
-  constructor(bench: NodeBench) {
-    this.#bench = bench;
+  constructor({ endpoint }: { readonly endpoint: CriEndpoint }) {
+    this.#endpoint = endpoint;
   }
 
   async runPod(config: PodWishes = {}, runtimeHandler: string = ""): Promise<string> {
     const request = {
       config: PodSandboxConfig.fromPartial({
         metadata: { name: "web", namespace: "default", uid: "u1", attempt: 0 },
-        logDirectory: this.#bench.logDirectory,
+        logDirectory: this.#endpoint.logDirectory,
         linux: {},
         ...(config as Partial<PodSandboxConfig>),
       }),
       runtimeHandler,
     };
-    const { runtime } = this.#bench;
+    const { runtime } = this.#endpoint;
     return (await call(runtime, runtime.runPodSandbox, request)).podSandboxId;
   }
 
   async stopPod(podSandboxId: string): Promise<void> {
-    await call(this.#bench.runtime, this.#bench.runtime.stopPodSandbox, { podSandboxId });
+    await call(this.#endpoint.runtime, this.#endpoint.runtime.stopPodSandbox, { podSandboxId });
   }
 
   async removePod(podSandboxId: string): Promise<void> {
-    await call(this.#bench.runtime, this.#bench.runtime.removePodSandbox, { podSandboxId });
+    await call(this.#endpoint.runtime, this.#endpoint.runtime.removePodSandbox, { podSandboxId });
   }
 
   async podStatus(podSandboxId: string): Promise<PodSandboxStatus> {
     const request = PodSandboxStatusRequest.fromPartial({ podSandboxId });
-    const { runtime } = this.#bench;
+    const { runtime } = this.#endpoint;
     const { status } = await call(runtime, runtime.podSandboxStatus, request);
     if (status === undefined) throw new Error("a status without status");
     return status;
   }
 
   async pods(filter?: Some<ListPodSandboxRequest>["filter"]): Promise<PodSandbox[]> {
-    const { runtime } = this.#bench;
+    const { runtime } = this.#endpoint;
     const request = ListPodSandboxRequest.fromPartial({ filter } as never);
     return (await call(runtime, runtime.listPodSandbox, request)).items;
   }
@@ -100,73 +100,77 @@ export class CriClient {
       logPath: `${name}/${attempt}.log`,
       ...(rest as Partial<ContainerConfig>),
     });
-    const { runtime } = this.#bench;
+    const { runtime } = this.#endpoint;
     const request = { podSandboxId, config, sandboxConfig: undefined };
     return (await call(runtime, runtime.createContainer, request)).containerId;
   }
 
   async start(containerId: string): Promise<void> {
-    await call(this.#bench.runtime, this.#bench.runtime.startContainer, { containerId });
+    await call(this.#endpoint.runtime, this.#endpoint.runtime.startContainer, { containerId });
   }
 
   async stop(containerId: string, seconds: number): Promise<void> {
     const request = { containerId, timeout: BigInt(seconds) };
-    await call(this.#bench.runtime, this.#bench.runtime.stopContainer, request);
+    await call(this.#endpoint.runtime, this.#endpoint.runtime.stopContainer, request);
   }
 
   async removeContainer(containerId: string): Promise<void> {
-    await call(this.#bench.runtime, this.#bench.runtime.removeContainer, { containerId });
+    await call(this.#endpoint.runtime, this.#endpoint.runtime.removeContainer, { containerId });
   }
 
   async containerStatus(containerId: string): Promise<ContainerStatus> {
     const request = ContainerStatusRequest.fromPartial({ containerId });
-    const { runtime } = this.#bench;
+    const { runtime } = this.#endpoint;
     const { status } = await call(runtime, runtime.containerStatus, request);
     if (status === undefined) throw new Error("a status without status");
     return status;
   }
 
   async containers(filter?: Some<ListContainersRequest>["filter"]): Promise<Container[]> {
-    const { runtime } = this.#bench;
+    const { runtime } = this.#endpoint;
     const request = ListContainersRequest.fromPartial({ filter } as never);
     return (await call(runtime, runtime.listContainers, request)).containers;
   }
 
   exec(containerId: string, cmd: string[], seconds: number = 0): Promise<ExecSyncResponse> {
     const request = { containerId, cmd, timeout: BigInt(seconds) };
-    return call(this.#bench.runtime, this.#bench.runtime.execSync, request);
+    return call(this.#endpoint.runtime, this.#endpoint.runtime.execSync, request);
   }
 
   async attach(): Promise<void> {
-    await call(this.#bench.runtime, this.#bench.runtime.attach, AttachRequest.fromPartial({}));
+    await call(
+      this.#endpoint.runtime,
+      this.#endpoint.runtime.attach,
+      AttachRequest.fromPartial({}),
+    );
   }
 
   version(): Promise<VersionResponse> {
-    return call(this.#bench.runtime, this.#bench.runtime.version, { version: "v1" });
+    return call(this.#endpoint.runtime, this.#endpoint.runtime.version, { version: "v1" });
   }
 
   status(verbose: boolean = true): Promise<StatusResponse> {
-    return call(this.#bench.runtime, this.#bench.runtime.status, { verbose });
+    return call(this.#endpoint.runtime, this.#endpoint.runtime.status, { verbose });
   }
 
   async pull(image: string, auth?: AuthConfig): Promise<string> {
     const request = PullImageRequest.fromPartial({ image: { image } });
-    const client = this.#bench.image;
+    const client = this.#endpoint.image;
     return (await call(client, client.pullImage, { ...request, auth })).imageRef;
   }
 
   async images(image: string): Promise<Image[]> {
     const request = ListImagesRequest.fromPartial({ filter: { image: { image } } });
-    return (await call(this.#bench.image, this.#bench.image.listImages, request)).images;
+    return (await call(this.#endpoint.image, this.#endpoint.image.listImages, request)).images;
   }
 
   async image(image: string): Promise<Image | undefined> {
     const request = ImageStatusRequest.fromPartial({ image: { image } });
-    return (await call(this.#bench.image, this.#bench.image.imageStatus, request)).image;
+    return (await call(this.#endpoint.image, this.#endpoint.image.imageStatus, request)).image;
   }
 
   async removeImage(image: string): Promise<void> {
     const request = RemoveImageRequest.fromPartial({ image: { image } });
-    await call(this.#bench.image, this.#bench.image.removeImage, request);
+    await call(this.#endpoint.image, this.#endpoint.image.removeImage, request);
   }
 }

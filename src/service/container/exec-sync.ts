@@ -2,6 +2,7 @@
 import { randomBytes } from "node:crypto";
 import type { Duplex } from "node:stream";
 import { type ProcessExited, Stream } from "../../../cri-proto/generated/lightvm/agent/v1/agent.ts";
+import type { Sandbox } from "../../pod/sandbox.ts";
 import { LightvmError } from "../../shared/errors.ts";
 import { waitFor } from "../../shared/wait.ts";
 import type { PodVm } from "../../toolstack/pod-vm.ts";
@@ -40,7 +41,8 @@ export async function execSync(
 ): Promise<ExecSyncResult> {
   const container = pods.getContainer(request.containerId);
   container.require("running", "execute a command");
-  const vm = pods.sandboxOf(container).requireVm();
+  const sandbox = pods.sandboxOf(container);
+  const vm = sandbox.requireVm();
   const id = { containerId: container.id, execId: randomBytes(16).toString("hex") };
   await using cleanup = new AsyncDisposableStack();
   const open = async (stream: Stream): Promise<Collected> => {
@@ -49,7 +51,7 @@ export async function execSync(
   };
   const stdout = await open(Stream.STREAM_STDOUT);
   const stderr = await open(Stream.STREAM_STDERR);
-  const exit = exitOf(vm, id, cleanup);
+  const exit = exitOf(sandbox, vm, id, cleanup);
   const process = agentProcess(container.metadata, { arguments: request.command });
   await vm.call({ $case: "exec", value: { ...id, process } }, { signal });
   let exited: ProcessExited;
@@ -79,6 +81,7 @@ function destroy(socket: Duplex): void {
 
 /** The command's exit, or the end of the VM as an error. */
 function exitOf(
+  sandbox: Sandbox,
   vm: PodVm,
   id: { readonly containerId: string; readonly execId: string },
   cleanup: AsyncDisposableStack,
@@ -89,8 +92,9 @@ function exitOf(
     if (exit.containerId === id.containerId && exit.execId === id.execId) resolve(exit);
   });
   cleanup.defer(unsubscribe);
-  void vm.ended.then((end) =>
-    reject(new LightvmError("unavailable", `the pod's VM has ended: ${end.message}`)),
+  cleanup.defer(
+    // Probes come for as long as the pod lives: a listener each on a promise would pile up.
+    sandbox.onEnd((message) => reject(new LightvmError("unavailable", message))),
   );
   return promise;
 }

@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: Apache-2.0
+import { join } from "node:path";
+import { type CallOptions, credentials, Metadata, type ServiceError } from "@grpc/grpc-js";
+import {
+  ImageServiceClient,
+  RuntimeServiceClient,
+} from "../../cri-proto/generated/runtime/v1/api.ts";
+import { benchConfig } from "./node-life.ts";
+
+/** The two clients that a kubelet has, and where its pods shall log. */
+export interface CriEndpoint {
+  readonly runtime: RuntimeServiceClient;
+  readonly image: ImageServiceClient;
+  readonly logDirectory: string;
+  close(): void;
+}
+
+/** Connects to the lightvmd of a bench, also to one that is yet to come. */
+export function connectCri(root: string): CriEndpoint {
+  const address = `unix:${benchConfig(root).socket}`;
+  const runtime = new RuntimeServiceClient(address, credentials.createInsecure(), {
+    "grpc.max_receive_message_length": 16 * 1024 * 1024,
+    "grpc.initial_reconnect_backoff_ms": 50,
+    "grpc.max_reconnect_backoff_ms": 100,
+  });
+  const image = new ImageServiceClient(address, credentials.createInsecure());
+  const close = () => {
+    runtime.close();
+    image.close();
+  };
+  return { runtime, image, logDirectory: join(root, "logs"), close };
+}
+
+/** Calls a unary method and waits for its answer; rejects with the ServiceError. */
+export function call<Request, Response>(
+  client: object,
+  method: (
+    this: never,
+    request: Request,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: Response) => void,
+  ) => unknown,
+  request: Request,
+): Promise<Response> {
+  const { promise, resolve, reject } = Promise.withResolvers<Response>();
+  const metadata = new Metadata({ waitForReady: true });
+  method.call(client as never, request, metadata, {}, (error, response) =>
+    error === null ? resolve(response) : reject(error),
+  );
+  return promise;
+}
