@@ -123,7 +123,7 @@ fn checked(domid: u32) -> napi::Result<u16> {
 fn domain_info(info: lightvm_xen::DomainInfo) -> DomainInfo {
     DomainInfo {
         domid: info.domid.into(),
-        uuid: info.uuid.iter().map(|byte| format!("{byte:02x}")).collect(),
+        uuid: format!("{:032x}", u128::from_be_bytes(info.uuid)),
         paused: info.paused,
         dying: info.dying,
         shutdown: info.shutdown_reason.is_some(),

@@ -14,6 +14,7 @@ const HEADER_SIZE: usize = 44;
 
 const PROCESSOR: u8 = 0;
 const BUS: u8 = 1;
+const IO_INTERRUPT: u8 = 3;
 const LOCAL_INTERRUPT: u8 = 4;
 
 const PROCESSOR_ENABLED: u8 = 1 << 0;
@@ -22,6 +23,8 @@ const PROCESSOR_BSP: u8 = 1 << 1;
 const INTERRUPT_NMI: u8 = 1;
 const INTERRUPT_EXTERNAL: u8 = 3;
 const ALL_LOCAL_APICS: u8 = 0xff;
+/// An id that no I/O APIC has, as there is none.
+const NO_IO_APIC: u8 = 0xfe;
 
 /// Xen numbers the local APICs by twos, as if each core had an unused sibling thread.
 pub(crate) fn apic_id(vcpu: u32) -> u32 {
@@ -48,8 +51,15 @@ pub(crate) fn mp_table(address: u64, vcpus: u32) -> Vec<u8> {
 fn configuration_table(vcpus: u32) -> Vec<u8> {
     let mut entries: Vec<Vec<u8>> = (0..vcpus).map(processor).collect();
     entries.push(Fields::new().u8(BUS).u8(0).bytes(b"ISA   ").build());
-    entries.push(local_interrupt(INTERRUPT_EXTERNAL, 0, 0));
-    entries.push(local_interrupt(INTERRUPT_NMI, ALL_LOCAL_APICS, 1));
+    // Linux takes a table without an I/O interrupt for a broken one, and makes some up.
+    entries.push(interrupt(IO_INTERRUPT, INTERRUPT_EXTERNAL, NO_IO_APIC, 0));
+    entries.push(interrupt(LOCAL_INTERRUPT, INTERRUPT_EXTERNAL, 0, 0));
+    entries.push(interrupt(
+        LOCAL_INTERRUPT,
+        INTERRUPT_NMI,
+        ALL_LOCAL_APICS,
+        1,
+    ));
     let size = HEADER_SIZE + entries.iter().map(Vec::len).sum::<usize>();
     let header = Fields::new()
         .bytes(b"PCMP")
@@ -81,10 +91,10 @@ fn processor(vcpu: u32) -> Vec<u8> {
         .build()
 }
 
-fn local_interrupt(kind: u8, apic: u8, pin: u8) -> Vec<u8> {
+fn interrupt(entry: u8, kind: u8, apic: u8, pin: u8) -> Vec<u8> {
     // Polarity and trigger conform to the bus; source is bus 0, interrupt 0.
     Fields::new()
-        .u8(LOCAL_INTERRUPT)
+        .u8(entry)
         .u8(kind)
         .u16(0)
         .u8(0)
@@ -133,7 +143,7 @@ mod tests {
             assert_eq!(sum(table), 0);
             assert_eq!(
                 u32::from(u16::from_le_bytes([table[34], table[35]])),
-                vcpus + 3
+                vcpus + 4
             );
             assert_eq!(u32_at(table, 36), LOCAL_APIC_ADDRESS);
             let last = HEADER_SIZE + 20 * (vcpus as usize - 1);

@@ -156,8 +156,8 @@ impl PreparedDomain {
     /// memory and no event channel of another domain, also not through copies of the
     /// [`Hypervisor`] that prepared this domain.
     pub fn restrict(&mut self) -> Result<(), XenError> {
-        self.event_channels.restrict(self.domid)?;
         if let Some(hypervisor) = &self.hypervisor {
+            self.event_channels.restrict(self.domid)?;
             hypervisor.privcmd().restrict(self.domid)?;
             self.hypervisor = None;
         }
