@@ -9,7 +9,7 @@ import {
 import type { ContainerResources } from "../../cri-proto/generated/runtime/v1/resources.ts";
 import type { Container, ContainerState } from "../pod/container.ts";
 import type { ContainerFilter } from "../service/container/list.ts";
-import { signalOf } from "./signal-names.ts";
+import { wireSignal } from "./signal-names.ts";
 
 const WIRE_STATES: Record<ContainerState, WireState> = {
   creating: WireState.CONTAINER_UNKNOWN,
@@ -37,7 +37,7 @@ export function containerMessage(container: Container): WireContainer {
 
 /** All about a container. */
 export function containerStatusMessage(container: Container): WireStatus {
-  const { config, createdAt, id, imageId, imageRef, logPath } = container.metadata;
+  const { config, createdAt, id, imageId, imageRef, logPath, process } = container.metadata;
   const { exit, startedAt } = container.status;
   return {
     id,
@@ -58,7 +58,7 @@ export function containerStatusMessage(container: Container): WireStatus {
     resources: resources(container),
     imageId,
     user: undefined,
-    stopSignal: signalOf(config.stopSignal || "SIGTERM"),
+    stopSignal: wireSignal(process.stopSignal),
   };
 }
 

@@ -34,8 +34,8 @@ export function unary<Request, Response>(
   parent: Logger,
   handle: (request: Request, signal: AbortSignal) => Promise<Response> | Response,
 ): handleUnaryCall<Request, Response> {
-  const logger = parent.child({ verb });
   return (call, callback) => {
+    const logger = parent.child({ verb, ...subjectOf(call.request) });
     const started = performance.now();
     const milliseconds = () => Math.round(performance.now() - started);
     const controller = new AbortController();
@@ -52,6 +52,16 @@ export function unary<Request, Response>(
         callback(toStatus(error));
       },
     );
+  };
+}
+
+/** What a request is about, for the log: ids and image names, never credentials. */
+function subjectOf(request: unknown): Record<string, unknown> {
+  const { containerId, image, podSandboxId } = request as Record<string, unknown>;
+  return {
+    ...(typeof podSandboxId === "string" ? { pod: podSandboxId } : {}),
+    ...(typeof containerId === "string" ? { container: containerId } : {}),
+    ...(typeof image === "object" ? { image: (image as { image?: unknown } | null)?.image } : {}),
   };
 }
 

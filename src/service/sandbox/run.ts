@@ -35,6 +35,10 @@ export async function runPodSandbox(
   // It may have ended since it booted; then it was never ready.
   sandbox.requireVm();
   undo.move();
+  logger.info(
+    { pod: sandbox.id, domid: vm.domid, name: sandbox.metadata.vm.name },
+    "a pod is ready",
+  );
   return sandbox.id;
 }
 
