@@ -1,0 +1,162 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Calls of lightvmd's that need a guest.
+
+use std::time::{Duration, Instant};
+
+use lightvm_devices::{Block, BusError, Device, DeviceId};
+use lightvm_protocol::agent::AgentMessage;
+use lightvm_protocol::agent::agent_message::Body as AgentBody;
+use lightvm_protocol::agent::host_message::Call as AgentCall;
+use lightvm_protocol::vmm::failure::Code;
+use lightvm_protocol::vmm::vmm_message::Body;
+use lightvm_protocol::vmm::{AttachBlock, CallAgent, DeviceAttached, Done, SetContainerLog};
+
+use super::agent::Caller;
+use super::{Effect, Guest};
+use crate::failure::{Refusal, chain, invalid};
+use crate::files::HandedFiles;
+use crate::logs::ContainerLog;
+
+/// How long a guest may take to let go of a device.
+const RELEASE: Duration = Duration::from_secs(5);
+
+/// A device that the guest was asked to let go of, and who waits for it.
+#[derive(Debug)]
+pub(super) struct Detaching {
+    caller: Caller,
+    id: DeviceId,
+    pub(super) deadline: Instant,
+}
+
+impl Guest {
+    /// Hot-plugs a disk.
+    pub(crate) fn attach_block(
+        &mut self,
+        request: &AttachBlock,
+        files: &mut HandedFiles,
+    ) -> Result<Body, Refusal> {
+        let file = files.take(request.file)?;
+        let disk = Block::new(file, &request.serial).map_err(|error| invalid(chain(&error)))?;
+        let disk: Box<dyn Device> = Box::new(disk);
+        let DeviceId(device_id) = self.bus.plug(disk).map_err(|error| refuse(&error))?;
+        self.settle();
+        Ok(Body::DeviceAttached(DeviceAttached { device_id }))
+    }
+
+    /// Asks the guest to let go of a device; an effect answers.
+    pub(crate) fn detach(&mut self, caller: Caller, device_id: u32) -> Result<(), Refusal> {
+        let id = DeviceId(device_id);
+        self.bus.unplug(id).map_err(|error| refuse(&error))?;
+        self.detaching.push(Detaching {
+            caller,
+            id,
+            deadline: Instant::now() + RELEASE,
+        });
+        self.settle();
+        Ok(())
+    }
+
+    pub(super) fn finish_detaching(&mut self, id: DeviceId) {
+        for Detaching { caller, .. } in self.detaching.extract_all(|each| each.id == id) {
+            self.effects
+                .push(Effect::Reply(caller, Body::Done(Done {})));
+        }
+    }
+
+    pub(super) fn expire_detaching(&mut self, now: Instant) {
+        for Detaching { caller, id, .. } in self.detaching.extract_all(|each| each.deadline <= now)
+        {
+            let message = format!("the guest did not let go of device {id} within 5 s");
+            let refusal = Refusal::new(Code::Device, message);
+            self.effects.push(Effect::Reply(caller, refusal.into()));
+        }
+    }
+
+    pub(super) fn fail_detaching(&mut self, refusal: &Refusal) {
+        for Detaching { caller, .. } in self.detaching.drain(..) {
+            self.effects
+                .push(Effect::Reply(caller, refusal.clone().into()));
+        }
+    }
+
+    /// Sends a container's output to another file.
+    pub(crate) fn set_container_log(
+        &mut self,
+        request: SetContainerLog,
+        files: &mut HandedFiles,
+    ) -> Result<Body, Refusal> {
+        let SetContainerLog {
+            container_id,
+            file,
+            terminal,
+        } = request;
+        if container_id.is_empty() {
+            return Err(invalid("a log of no container"));
+        }
+        let file = files.take_optional(file)?;
+        self.relay
+            .logs
+            .set(container_id, ContainerLog { file, terminal });
+        Ok(Body::Done(Done {}))
+    }
+
+    /// Relays a call to the agent; an effect answers.
+    pub(crate) fn call_agent(&mut self, caller: Caller, request: CallAgent) -> Result<(), Refusal> {
+        let message = request
+            .call
+            .ok_or_else(|| invalid("a call to the agent without one"))?;
+        if let Some(AgentCall::CreateContainer(create)) = &message.call {
+            self.exits.created(&create.container_id);
+        }
+        let timeout = request.timeout_milliseconds;
+        let called = self
+            .with_vsock(|relay, vsock| relay.agent.call(caller, message, timeout, vsock))
+            .unwrap_or_else(|| {
+                Err(Refusal::new(
+                    Code::AgentUnreachable,
+                    "this guest has no agent",
+                ))
+            });
+        self.settle();
+        called
+    }
+
+    pub(super) fn finish_call(
+        &mut self,
+        caller: Caller,
+        call: &AgentCall,
+        reply: Result<AgentMessage, Refusal>,
+    ) {
+        if let (AgentCall::RemoveContainer(remove), Ok(AgentMessage { body, .. })) = (call, &reply)
+        {
+            if matches!(body, Some(AgentBody::Done(_))) {
+                self.exits.removed(&remove.container_id);
+                self.relay.logs.remove(&remove.container_id);
+            }
+        }
+        let body = reply.map_or_else(Body::from, Body::AgentReply);
+        self.effects.push(Effect::Reply(caller, body));
+    }
+}
+
+/// The part of `Vec::extract_if` that is needed, for a compiler that has none.
+trait ExtractAll<T> {
+    fn extract_all(&mut self, wanted: impl Fn(&T) -> bool) -> Vec<T>;
+}
+
+impl<T> ExtractAll<T> for Vec<T> {
+    fn extract_all(&mut self, wanted: impl Fn(&T) -> bool) -> Vec<T> {
+        let (taken, kept) = std::mem::take(self).into_iter().partition(wanted);
+        *self = kept;
+        taken
+    }
+}
+
+fn refuse(error: &BusError) -> Refusal {
+    let code = match error {
+        BusError::NoSlot => Code::NoSlot,
+        BusError::UnknownDevice => Code::Invalid,
+        BusError::BadRegion | BusError::BadSlotCount | BusError::WrongType => Code::Internal,
+    };
+    Refusal::new(code, error.to_string())
+}

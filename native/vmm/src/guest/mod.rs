@@ -1,0 +1,452 @@
+// SPDX-License-Identifier: Apache-2.0
+//! A loaded guest: its devices, its console, its agent and the stdio of its processes.
+//!
+//! Everything here is driven from outside: an event channel rings, a client's socket is ready, a
+//! call comes, time passes. What follows from it for lightvmd is left in `effects`.
+
+mod agent;
+mod boot_log;
+mod calls;
+mod exits;
+mod link;
+mod stdio;
+
+use std::collections::BTreeMap;
+use std::os::fd::BorrowedFd;
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use lightvm_devices::{
+    Bell, Bus, ConsoleRing, DeviceError, DeviceEvent, DeviceId, Event, GuestState, Vsock,
+    VsockEvent,
+};
+use lightvm_protocol::AGENT_CONTROL_PORT;
+use lightvm_protocol::vmm::failure::Code;
+use lightvm_protocol::vmm::guest_end::Reason;
+use lightvm_protocol::vmm::journal_record::Record;
+use lightvm_protocol::vmm::vmm_message::Body;
+use lightvm_protocol::vmm::{Alive, GuestEnd, GuestEvent, guest_event, state};
+use lightvm_xen::PreparedDomain;
+
+pub(crate) use self::agent::Caller;
+use self::agent::{Agent, AgentEvent};
+pub(crate) use self::boot_log::BootLog;
+use self::exits::{ContainerExits, Told};
+use self::stdio::Stdio;
+pub(crate) use self::stdio::{Client, StreamName};
+use crate::clock::WallTime;
+use crate::failure::Refusal;
+use crate::journal::Journal;
+use crate::logs::ContainerLogs;
+use crate::phase::Ended;
+use crate::poller::Ready;
+use crate::report::Report;
+
+/// How long a guest whose agent is lost may take to say that it powers off or has panicked.
+const FAREWELL: Duration = Duration::from_secs(2);
+
+/// What lightvmd must be told.
+#[derive(Debug)]
+pub(crate) enum Effect {
+    /// The answer to a call that had to wait.
+    Reply(Caller, Body),
+    /// An event, to every control connection.
+    Event(Body),
+}
+
+/// What rings: local ports of the domain's event channels, by what they are for.
+#[derive(Clone, Copy, Debug)]
+enum Source {
+    Slot(usize),
+    Console,
+}
+
+/// The parts of a guest that [`crate::execute`] has made.
+pub(crate) struct Parts {
+    pub(crate) domain: Rc<PreparedDomain>,
+    pub(crate) bus: Bus,
+    pub(crate) vsock: Option<DeviceId>,
+    pub(crate) console: ConsoleRing,
+    pub(crate) boot_log: BootLog,
+    pub(crate) journal: Journal,
+}
+
+/// A guest that is about to be unpaused, or runs.
+pub(crate) struct Guest {
+    domain: Rc<PreparedDomain>,
+    bus: Bus,
+    vsock: Option<DeviceId>,
+    console: ConsoleRing,
+    boot_log: BootLog,
+    journal: Journal,
+    sources: BTreeMap<u32, Source>,
+    relay: Relay,
+    exits: ContainerExits,
+    detaching: Vec<calls::Detaching>,
+    /// Since the agent is lost: until when the guest may say how it ends, and how it was lost.
+    farewell: Option<(Instant, String)>,
+    end: Option<GuestEnd>,
+    effects: Vec<Effect>,
+}
+
+/// What goes through the vsock device.
+#[derive(Debug, Default)]
+struct Relay {
+    agent: Agent,
+    stdio: Stdio,
+    logs: ContainerLogs,
+    report: Report,
+}
+
+impl Guest {
+    /// A guest as it was loaded.
+    pub(crate) fn new(parts: Parts) -> Self {
+        let Parts {
+            domain,
+            bus,
+            vsock,
+            console,
+            boot_log,
+            journal,
+        } = parts;
+        let doorbells = domain.doorbells();
+        let slots = doorbells.slots.iter().enumerate();
+        let mut sources: BTreeMap<_, _> = slots
+            .map(|(slot, doorbell)| (doorbell.local_port, Source::Slot(slot)))
+            .collect();
+        sources.insert(doorbells.console.local_port, Source::Console);
+        Self {
+            domain,
+            bus,
+            vsock,
+            console,
+            boot_log,
+            journal,
+            sources,
+            relay: Relay::default(),
+            exits: ContainerExits::default(),
+            detaching: Vec::new(),
+            farewell: None,
+            end: None,
+            effects: Vec::new(),
+        }
+    }
+
+    /// Readable when the guest has rung.
+    pub(crate) fn event_channels(&self) -> BorrowedFd<'_> {
+        use std::os::fd::AsFd;
+        self.domain.event_channels().as_fd()
+    }
+
+    /// The guest's state for lightvmd.
+    pub(crate) fn state(&self) -> lightvm_protocol::vmm::State {
+        let ready = self.relay.agent.hello().is_some();
+        let phase = if ready {
+            state::Phase::Ready
+        } else {
+            state::Phase::Executed
+        };
+        lightvm_protocol::vmm::State {
+            phase: phase.into(),
+            domid: self.domain.domid().into(),
+            agent: self.relay.agent.hello().cloned(),
+            exits: self.exits.all(),
+            device_ids: self
+                .bus
+                .device_ids()
+                .into_iter()
+                .map(|DeviceId(id)| id)
+                .collect(),
+            ..Default::default()
+        }
+    }
+
+    /// What lightvmd must be told since the last time.
+    pub(crate) fn take_effects(&mut self) -> Vec<Effect> {
+        std::mem::take(&mut self.effects)
+    }
+
+    /// When [`Self::tick`] must be called at the latest.
+    pub(crate) fn next_deadline(&self) -> Option<Instant> {
+        if self.bus.has_pending() {
+            return Some(Instant::now());
+        }
+        let farewell = self.farewell.as_ref().map(|(until, _)| *until);
+        let detaching = self.detaching.iter().map(|detaching| detaching.deadline);
+        self.relay
+            .agent
+            .next_deadline()
+            .into_iter()
+            .chain(farewell)
+            .chain(detaching)
+            .min()
+    }
+
+    /// The guest has rung, or may have.
+    pub(crate) fn ring(&mut self) {
+        match self.domain.event_channels().pending() {
+            Ok(ports) => {
+                for port in ports {
+                    self.ring_port(port);
+                }
+            }
+            Err(error) => self
+                .relay
+                .report
+                .line(format_args!("cannot read event channels: {error}")),
+        }
+        self.settle();
+    }
+
+    fn ring_port(&mut self, port: u32) {
+        // Before looking: a ring that comes while we look is not lost.
+        if let Err(error) = self.domain.event_channels().unmask(port) {
+            self.relay
+                .report
+                .line(format_args!("cannot unmask event channel {port}: {error}"));
+        }
+        match self.sources.get(&port) {
+            Some(Source::Slot(slot)) => self.bus.doorbell(*slot),
+            Some(Source::Console) => self.drain_console(),
+            // The guest has no business ringing the page's doorbell.
+            None => {}
+        }
+    }
+
+    fn drain_console(&mut self) {
+        let mut bytes = Vec::new();
+        if self.console.drain(&mut bytes).ring {
+            let port = self.domain.doorbells().console.local_port;
+            if let Err(error) = self.domain.event_channels().notify(port) {
+                self.relay
+                    .report
+                    .line(format_args!("cannot ring the console: {error}"));
+            }
+        }
+        if let Err(error) = self.boot_log.append(&bytes) {
+            self.relay
+                .report
+                .line(format_args!("cannot write the boot log: {error}"));
+        }
+    }
+
+    /// Does what time or a budget has put off.
+    pub(crate) fn tick(&mut self, now: Instant) {
+        if self.bus.has_pending() {
+            self.bus.run_pending();
+        }
+        let mut events = Vec::new();
+        self.relay.agent.expire(now, &mut events);
+        self.handle_agent(events);
+        self.expire_detaching(now);
+        if let Some((_, reason)) = self.farewell.take_if(|(until, _)| *until <= now) {
+            self.end_as(Reason::AgentLost, reason);
+        }
+        self.settle();
+    }
+
+    /// A client's socket is ready; false when it is not one of this guest's.
+    pub(crate) fn client_ready(&mut self, ready: Ready) -> bool {
+        let known = self.with_vsock(|relay, vsock| {
+            relay
+                .stdio
+                .client_ready(ready, vsock, &mut relay.logs, &mut relay.report)
+        });
+        self.settle();
+        known.unwrap_or(false)
+    }
+
+    /// A client wants a stream.
+    pub(crate) fn add_client(&mut self, name: StreamName, client: Client) {
+        let added = self.with_vsock(|relay, vsock| relay.stdio.add_client(name, client, vsock));
+        if let Some(Err(error)) = added {
+            self.relay
+                .report
+                .line(format_args!("cannot keep a stream connection: {error}"));
+        }
+        self.settle();
+    }
+
+    /// Takes the devices' events until there are none.
+    fn settle(&mut self) {
+        while let Some(event) = self.bus.next_event() {
+            match event {
+                Event::Device(_, DeviceEvent::Vsock(event)) => self.handle_vsock(event),
+                Event::Device(_, DeviceEvent::Sysctl(state)) => self.handle_sysctl(state),
+                Event::Broken(id, DeviceError::Host(error)) => {
+                    self.relay
+                        .report
+                        .line(format_args!("device {id} does not work: {error}"));
+                }
+                Event::Broken(id, error) => {
+                    let message = format!("the guest broke the protocol of device {id}: {error}");
+                    self.end_as(Reason::DeviceError, message);
+                }
+                Event::Released(id) => self.finish_detaching(id),
+                Event::Ready(_) => {}
+            }
+        }
+    }
+
+    fn handle_vsock(&mut self, event: VsockEvent) {
+        let mut events = Vec::new();
+        let handled = self.with_vsock(|relay, vsock| {
+            let Relay {
+                agent,
+                stdio,
+                logs,
+                report,
+            } = relay;
+            match event {
+                VsockEvent::Opened {
+                    connection,
+                    port: AGENT_CONTROL_PORT,
+                } => {
+                    agent.opened(connection, vsock);
+                }
+                VsockEvent::Opened { connection, .. } => stdio.opened(connection),
+                VsockEvent::Data { connection } if agent.owns(connection) => {
+                    agent.receive(vsock, &mut events);
+                }
+                VsockEvent::Data { connection } => stdio.receive(connection, vsock, logs, report),
+                VsockEvent::Writable { connection } if agent.owns(connection) => {
+                    agent.flush(vsock);
+                }
+                VsockEvent::Writable { connection } => stdio.writable(connection, vsock),
+                VsockEvent::Shutdown { connection } | VsockEvent::Closed { connection, .. }
+                    if agent.owns(connection) =>
+                {
+                    agent.receive(vsock, &mut events);
+                    agent.give_up("the agent closed its connection", vsock, &mut events);
+                }
+                VsockEvent::Shutdown { connection } => {
+                    stdio.shut_down(connection, vsock, logs, report);
+                }
+                VsockEvent::Closed { connection, .. } => {
+                    stdio.closed(connection, vsock, logs, report);
+                }
+            }
+        });
+        debug_assert!(handled.is_some(), "an event of a device that is not there");
+        self.handle_agent(events);
+    }
+
+    fn handle_sysctl(&mut self, state: GuestState) {
+        match state {
+            GuestState::Alive => {
+                let event = Some(guest_event::Event::Alive(Alive {}));
+                self.effects
+                    .push(Effect::Event(Body::GuestEvent(GuestEvent { event })));
+            }
+            GuestState::Exiting => self.end_as(Reason::Poweroff, "the guest powered off".into()),
+            GuestState::Restarting => {
+                self.end_as(Reason::Reboot, "the guest asked for a reboot".into());
+            }
+            GuestState::Panicked => {
+                self.end_as(Reason::Panic, "the guest's kernel panicked".into());
+            }
+        }
+    }
+
+    fn handle_agent(&mut self, events: Vec<AgentEvent>) {
+        for event in events {
+            match event {
+                AgentEvent::Ready(hello) => {
+                    self.record(Record::Ready(hello.clone()));
+                    let event = Some(guest_event::Event::AgentReady(hello));
+                    self.effects
+                        .push(Effect::Event(Body::GuestEvent(GuestEvent { event })));
+                }
+                AgentEvent::Exited(exited) => {
+                    let told = self.exits.tell(&exited);
+                    if told == Told::Container {
+                        self.record(Record::Exited(exited.clone()));
+                    }
+                    if told != Told::Nothing {
+                        self.effects
+                            .push(Effect::Event(Body::ProcessExited(exited)));
+                    }
+                }
+                AgentEvent::Reply(caller, call, reply) => self.finish_call(caller, &call, reply),
+                AgentEvent::Lost(reason) => {
+                    self.farewell
+                        .get_or_insert_with(|| (Instant::now() + FAREWELL, reason));
+                }
+            }
+        }
+    }
+
+    fn record(&mut self, record: Record) {
+        if let Err(error) = self.journal.append(record) {
+            self.relay
+                .report
+                .line(format_args!("cannot write the journal: {error}"));
+        }
+    }
+
+    /// The first reason counts.
+    fn end_as(&mut self, reason: Reason, message: String) {
+        let realtime_nanoseconds = WallTime::now().0;
+        let reason = reason.into();
+        self.end.get_or_insert(GuestEnd {
+            reason,
+            message,
+            realtime_nanoseconds,
+        });
+    }
+
+    /// Whether the guest is gone for good: [`Self::conclude`] is due.
+    pub(crate) fn has_ended(&self) -> bool {
+        self.end.is_some()
+    }
+
+    /// Lets go of the guest, after what it said last. Returns what there is to tell as well.
+    pub(crate) fn conclude(mut self) -> (Ended, Vec<Effect>) {
+        self.drain_console();
+        let gone = Refusal::new(Code::GuestGone, "the guest has ended");
+        let mut events = Vec::new();
+        self.relay.agent.fail_calls(&gone, &mut events);
+        self.handle_agent(events);
+        self.fail_detaching(&gone);
+        self.with_vsock(|relay, vsock| {
+            relay
+                .stdio
+                .end_all(vsock, &mut relay.logs, &mut relay.report);
+        });
+        let end = self.end.take().unwrap_or_default();
+        self.record(Record::Ended(end.clone()));
+        crate::report::line(format_args!("the guest has ended: {}", end.message));
+        let event = Some(guest_event::Event::Ended(end.clone()));
+        self.effects
+            .push(Effect::Event(Body::GuestEvent(GuestEvent { event })));
+        let ended = Ended {
+            domid: self.domain.domid(),
+            agent: self.relay.agent.hello().cloned(),
+            end,
+            exits: self.exits.all(),
+        };
+        (ended, self.effects)
+    }
+
+    /// Calls `act` with the relay and the vsock device; `None` when there is no such device.
+    fn with_vsock<R>(&mut self, act: impl FnOnce(&mut Relay, &mut Vsock) -> R) -> Option<R> {
+        let Self {
+            bus, relay, vsock, ..
+        } = self;
+        bus.with_device((*vsock)?, |device: &mut Vsock| act(relay, device))
+            .ok()
+    }
+}
+
+/// Rings the guest's end of a device's event channel.
+pub(crate) fn ring_bell(domain: &PreparedDomain, bell: Bell) {
+    let doorbells = domain.doorbells();
+    let doorbell = match bell {
+        Bell::Page => Some(&doorbells.header),
+        Bell::Slot(slot) => doorbells.slots.get(slot),
+    };
+    let rung = doorbell.map(|doorbell| domain.event_channels().notify(doorbell.local_port));
+    if let Some(Err(error)) = rung {
+        crate::report::line(format_args!("cannot ring the guest: {error}"));
+    }
+}

@@ -1,0 +1,252 @@
+// SPDX-License-Identifier: Apache-2.0
+use std::io::{Read, Write};
+use std::os::unix::net::UnixStream;
+use std::rc::Rc;
+use std::time::Instant;
+
+use lightvm_protocol::framing::encode_frame;
+
+use super::super::link::fake::FakeLink;
+use super::*;
+use crate::logs::ContainerLog;
+use crate::poller::Poller;
+use crate::test_files::TestFile;
+
+const ID: ConnectionId = ConnectionId(1);
+
+fn hello(exec_id: &str, stream: Stream) -> StreamHello {
+    StreamHello {
+        container_id: "c".into(),
+        exec_id: exec_id.into(),
+        stream: stream.into(),
+    }
+}
+
+fn name(exec_id: &str, stream: Stream) -> StreamName {
+    StreamName::new(hello(exec_id, stream)).unwrap()
+}
+
+/// One guest with its stdio, and a poller that says whose turn it is.
+struct Scene {
+    stdio: Stdio,
+    guest: FakeLink,
+    logs: ContainerLogs,
+    report: Report,
+    poller: Rc<Poller>,
+}
+
+impl Scene {
+    fn new() -> Self {
+        Self {
+            stdio: Stdio::default(),
+            guest: FakeLink::default(),
+            logs: ContainerLogs::default(),
+            report: Report::default(),
+            poller: Rc::new(Poller::new().unwrap()),
+        }
+    }
+
+    fn client(&mut self, name: StreamName, first: &[u8]) -> UnixStream {
+        let (near, far) = UnixStream::pair().unwrap();
+        far.set_nonblocking(true).unwrap();
+        let socket = PolledSocket::new(near.into(), Token(8), &self.poller).unwrap();
+        self.stdio
+            .add_client(name, Client::new(socket, first.to_vec()), &mut self.guest)
+            .unwrap();
+        far
+    }
+
+    fn open(&mut self, exec_id: &str, stream: Stream) {
+        self.stdio.opened(ID);
+        let mut frame = Vec::new();
+        encode_frame(&hello(exec_id, stream), &mut frame).unwrap();
+        self.say(&frame);
+    }
+
+    fn say(&mut self, bytes: &[u8]) {
+        self.guest.pipe(ID).to_host.extend_from_slice(bytes);
+        self.stdio
+            .receive(ID, &mut self.guest, &mut self.logs, &mut self.report);
+    }
+
+    fn shut_down(&mut self) {
+        self.stdio
+            .shut_down(ID, &mut self.guest, &mut self.logs, &mut self.report);
+    }
+
+    fn close(&mut self) {
+        self.stdio
+            .closed(ID, &mut self.guest, &mut self.logs, &mut self.report);
+    }
+
+    /// Handles what is ready; the number of events.
+    fn poll(&mut self) -> usize {
+        let mut ready = Vec::new();
+        self.poller.wait(Some(Instant::now()), &mut ready).unwrap();
+        for event in &ready {
+            let Self {
+                stdio,
+                guest,
+                logs,
+                report,
+                ..
+            } = self;
+            assert!(stdio.client_ready(*event, guest, logs, report));
+        }
+        ready.len()
+    }
+}
+
+fn read(client: &mut UnixStream) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    // Ends with WouldBlock when the stream has not.
+    drop(client.read_to_end(&mut bytes));
+    bytes
+}
+
+fn at_end(client: &mut UnixStream) -> bool {
+    matches!(client.read(&mut [0]), Ok(0))
+}
+
+#[test]
+fn output_of_a_container_goes_to_its_log() {
+    let file = TestFile::new("stdio-log");
+    let mut scene = Scene::new();
+    scene.logs.set(
+        "c".into(),
+        ContainerLog {
+            file: Some(file.append()),
+            terminal: false,
+        },
+    );
+    scene.open("", Stream::Stderr);
+    scene.say(b"one\ntw");
+    scene.shut_down();
+    scene.close();
+    let lines: Vec<_> = file
+        .text()
+        .lines()
+        .map(|line| line[31..].to_owned())
+        .collect();
+    assert_eq!(lines, ["stderr F one", "stderr P tw"]);
+    assert!(scene.guest.pipe(ID).shut_down);
+}
+
+#[test]
+fn output_of_an_exec_goes_to_the_client_that_waits() {
+    let mut scene = Scene::new();
+    let mut client = scene.client(name("e", Stream::Stdout), b"");
+    scene.open("e", Stream::Stdout);
+    scene.say(b"text");
+    assert_eq!(read(&mut client), b"text");
+    assert!(!at_end(&mut client));
+    scene.shut_down();
+    assert!(at_end(&mut client));
+    assert_eq!(scene.poll(), 0);
+}
+
+#[test]
+fn a_slow_client_makes_the_guest_wait() {
+    let mut scene = Scene::new();
+    let mut client = scene.client(name("e", Stream::Stdout), b"");
+    scene.open("e", Stream::Stdout);
+    let bytes = vec![7; 8 << 20];
+    scene.say(&bytes);
+    assert!(!scene.guest.pipe(ID).to_host.is_empty());
+    scene.shut_down();
+    let mut total = 0;
+    while !scene.guest.pipe(ID).to_host.is_empty() {
+        total += read(&mut client).len();
+        assert_eq!(scene.poll(), 1);
+    }
+    total += read(&mut client).len();
+    assert_eq!(total, bytes.len());
+    assert!(at_end(&mut client));
+}
+
+#[test]
+fn a_client_that_goes_does_not_stop_the_process() {
+    let mut scene = Scene::new();
+    let client = scene.client(name("e", Stream::Stdout), b"");
+    scene.open("e", Stream::Stdout);
+    drop(client);
+    assert_eq!(scene.poll(), 1);
+    assert_eq!(scene.poll(), 0);
+    scene.say(b"text");
+    assert!(scene.guest.pipe(ID).to_host.is_empty());
+    assert!(!scene.guest.pipe(ID).reset);
+}
+
+#[test]
+fn a_client_that_stops_waiting_is_forgotten() {
+    let mut scene = Scene::new();
+    drop(scene.client(name("e", Stream::Stdout), b""));
+    assert_eq!(scene.poll(), 1);
+    assert_eq!(scene.poll(), 0);
+    assert!(scene.stdio.waiting.is_empty());
+}
+
+#[test]
+fn input_reaches_the_guest_as_it_takes_it() {
+    let mut scene = Scene::new();
+    let mut client = scene.client(name("e", Stream::Stdin), b"early ");
+    scene.guest.pipe(ID).room = Some(8);
+    client.write_all(b"and late").unwrap();
+    scene.open("e", Stream::Stdin);
+    assert_eq!(scene.guest.pipe(ID).to_guest, b"early an");
+    assert_eq!(scene.poll(), 0);
+    scene.guest.pipe(ID).room = None;
+    scene.stdio.writable(ID, &mut scene.guest);
+    assert_eq!(scene.guest.pipe(ID).to_guest, b"early and late");
+    assert!(!scene.guest.pipe(ID).shut_down);
+    client.shutdown(std::net::Shutdown::Write).unwrap();
+    assert_eq!(scene.poll(), 1);
+    assert!(scene.guest.pipe(ID).shut_down);
+    assert_eq!(scene.poll(), 0);
+}
+
+#[test]
+fn input_that_nobody_gives_ends_for_an_exec_and_waits_for_a_container() {
+    let mut exec = Scene::new();
+    exec.open("e", Stream::Stdin);
+    assert!(exec.guest.pipe(ID).shut_down);
+
+    let mut container = Scene::new();
+    container.open("", Stream::Stdin);
+    assert!(!container.guest.pipe(ID).shut_down);
+    let _client = container.client(name("", Stream::Stdin), b"late");
+    assert_eq!(container.guest.pipe(ID).to_guest, b"late");
+}
+
+#[test]
+fn a_hello_that_is_none_ends_the_connection() {
+    for bytes in [
+        &[0xff; 8][..],
+        &[2, 0, 0, 0, 0xff, 0xff],
+        &[0, 0, 0, 0],
+        &[1, 0x11, 0, 0],
+    ] {
+        let mut scene = Scene::new();
+        scene.stdio.opened(ID);
+        scene.say(bytes);
+        assert!(scene.guest.pipe(ID).reset, "{bytes:?}");
+        assert!(scene.stdio.connections.is_empty());
+    }
+    let mut scene = Scene::new();
+    scene.stdio.opened(ID);
+    scene.say(&[9, 0, 0, 0, 1]);
+    assert!(!scene.guest.pipe(ID).reset);
+}
+
+#[test]
+fn the_end_of_the_guest_ends_every_stream() {
+    let mut scene = Scene::new();
+    let mut joined = scene.client(name("e", Stream::Stdout), b"");
+    scene.open("e", Stream::Stdout);
+    let mut waiting = scene.client(name("e", Stream::Stderr), b"");
+    scene
+        .stdio
+        .end_all(&mut scene.guest, &mut scene.logs, &mut scene.report);
+    assert!(at_end(&mut joined));
+    assert!(at_end(&mut waiting));
+}

@@ -1,0 +1,390 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The VMM process: one thread, one loop, everything by events.
+
+use std::collections::BTreeMap;
+use std::error::Error;
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::rc::Rc;
+use std::time::Instant;
+
+use lightvm_protocol::vmm::client_message::Call;
+use lightvm_protocol::vmm::vmm_message::Body;
+use lightvm_protocol::vmm::{ClientMessage, Done, VmmMessage};
+use nix::sys::signalfd::SignalFd;
+use rustix::io::Errno;
+use rustix::net::SocketFlags;
+
+use crate::connection::{Connection, ControlError, Greeting, Hello, HelloError};
+use crate::failure::{Refusal, invalid};
+use crate::files::HandedFiles;
+use crate::guest::{Caller, Effect};
+use crate::jail::JailError;
+use crate::phase::Phase;
+use crate::poller::{Interest, PolledSocket, Poller, Ready, Token};
+use crate::prepare::{PrepareError, Shell};
+use crate::report::line;
+use crate::resident::ResidentMemory;
+
+const LISTENER: Token = Token(0);
+const SIGNALS: Token = Token(1);
+const EVENT_CHANNELS: Token = Token(2);
+const INHERITED: Token = Token(3);
+
+/// lightvmd's connections at once; more wait in the socket's backlog.
+const MAX_CONNECTIONS: usize = 200;
+
+/// What a VMM is started with.
+pub(crate) struct Inheritance {
+    /// The connected control socket.
+    pub(crate) control: OwnedFd,
+    /// Where other connections come in.
+    pub(crate) listener: OwnedFd,
+    /// SIGTERM and SIGINT, blocked otherwise.
+    pub(crate) signals: SignalFd,
+    /// This process's memory.
+    pub(crate) memory: ResidentMemory,
+}
+
+/// Everything that this process holds.
+pub(crate) struct Process {
+    poller: Rc<Poller>,
+    listener: OwnedFd,
+    signals: SignalFd,
+    memory: ResidentMemory,
+    connections: BTreeMap<Token, Connection>,
+    next_token: u64,
+    files: HandedFiles,
+    phase: Phase,
+    quitting: bool,
+}
+
+impl Process {
+    /// A process that has been asked for nothing yet.
+    pub(crate) fn new(inheritance: Inheritance) -> io::Result<Self> {
+        let Inheritance {
+            control,
+            listener,
+            signals,
+            memory,
+        } = inheritance;
+        let poller = Rc::new(Poller::new()?);
+        poller.add(listener.as_fd(), LISTENER, Interest::READ)?;
+        poller.add(signals.as_fd(), SIGNALS, Interest::READ)?;
+        let control = PolledSocket::new(control, INHERITED, &poller)?;
+        Ok(Self {
+            poller,
+            listener,
+            signals,
+            memory,
+            connections: BTreeMap::from([(INHERITED, Connection::Hello(Hello::new(control)))]),
+            next_token: INHERITED.0 + 1,
+            files: HandedFiles::default(),
+            phase: Phase::Started,
+            quitting: false,
+        })
+    }
+
+    /// Runs until it is told to quit, or until nobody is left who could tell it anything.
+    ///
+    /// # Errors
+    ///
+    /// The process can't go on: the loop itself failed, or the way into the jail.
+    pub(crate) fn run(mut self) -> Result<(), Box<dyn Error>> {
+        let mut ready = Vec::new();
+        while !self.quitting {
+            ready.clear();
+            self.poller.wait(self.next_deadline(), &mut ready)?;
+            // Connections before the guest: a stream that a client has opened before its exec is
+            // known when the guest answers to the exec.
+            for event in ready.iter().filter(|event| event.token != EVENT_CHANNELS) {
+                self.handle(*event)?;
+            }
+            if let Phase::Running(guest) = &mut self.phase {
+                if ready.iter().any(|event| event.token == EVENT_CHANNELS) {
+                    guest.ring();
+                }
+                guest.tick(Instant::now());
+            }
+            self.settle();
+        }
+        Ok(())
+    }
+
+    fn next_deadline(&self) -> Option<Instant> {
+        match &self.phase {
+            Phase::Running(guest) => guest.next_deadline(),
+            _ => None,
+        }
+    }
+
+    fn handle(&mut self, ready: Ready) -> Result<(), Box<dyn Error>> {
+        match ready.token {
+            LISTENER => self.accept(),
+            SIGNALS => {
+                if let Some(signal) = self.signals.read_signal()? {
+                    line(format_args!("quitting on signal {}", signal.ssi_signo));
+                    self.quitting = true;
+                }
+                Ok(())
+            }
+            token => match self.connections.remove(&token) {
+                Some(Connection::Hello(hello)) => {
+                    self.greet(token, hello);
+                    Ok(self.serve(token)?)
+                }
+                Some(Connection::Control(mut control)) => {
+                    let flushed = control.flush();
+                    self.connections.insert(token, Connection::Control(control));
+                    match flushed {
+                        Ok(()) => Ok(self.serve(token)?),
+                        Err(error) => {
+                            self.close(token, &error);
+                            Ok(())
+                        }
+                    }
+                }
+                None => {
+                    if let Phase::Running(guest) = &mut self.phase {
+                        guest.client_ready(ready);
+                    }
+                    Ok(())
+                }
+            },
+        }
+    }
+
+    /// Takes new connections, and at once what they have said: see [`Self::run`].
+    fn accept(&mut self) -> Result<(), Box<dyn Error>> {
+        while self.connections.len() < MAX_CONNECTIONS {
+            let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+            let socket = match rustix::net::accept_with(&self.listener, flags) {
+                Ok(socket) => socket,
+                Err(Errno::AGAIN) => return Ok(()),
+                Err(Errno::INTR | Errno::CONNABORTED) => continue,
+                Err(error) => return Err(error.into()),
+            };
+            let token = Token(self.next_token);
+            self.next_token += 1;
+            let socket = PolledSocket::new(socket, token, &self.poller)?;
+            self.greet(token, Hello::new(socket));
+            self.serve(token)?;
+        }
+        Ok(())
+    }
+
+    fn greet(&mut self, token: Token, hello: Hello) {
+        match hello.receive() {
+            Ok(Greeting::Incomplete(hello)) => {
+                self.connections.insert(token, Connection::Hello(hello));
+            }
+            Ok(Greeting::Control(control)) => {
+                self.connections.insert(token, Connection::Control(control));
+            }
+            Ok(Greeting::Stream(name, client)) => match self.phase.guest() {
+                Ok(guest) => guest.add_client(name, client),
+                // Dropping the client closes its connection.
+                Err(refusal) => line(format_args!("a stream is refused: {}", refusal.message())),
+            },
+            Ok(Greeting::File(file_token, file, socket)) => {
+                if !self.files.hold(file_token, file) {
+                    line(format_args!("file token {file_token:#x} is 0 or in use"));
+                } else if let Err(error) = socket.send(&[0]) {
+                    line(format_args!("cannot confirm a file: {error}"));
+                }
+            }
+            Err(HelloError::Ended) => self.consider_exit(),
+            Err(error) => {
+                line(format_args!("a connection is refused: {error}"));
+                self.consider_exit();
+            }
+        }
+    }
+
+    /// Answers the calls that have come on a control connection.
+    fn serve(&mut self, token: Token) -> Result<(), JailError> {
+        while !self.quitting {
+            let Some(Connection::Control(control)) = self.connections.get_mut(&token) else {
+                return Ok(());
+            };
+            match control.next_call() {
+                Ok(Some(message)) => self.answer(token, message)?,
+                Ok(None) => return Ok(()),
+                Err(error) => self.close(token, &error),
+            }
+        }
+        Ok(())
+    }
+
+    fn answer(&mut self, connection: Token, message: ClientMessage) -> Result<(), JailError> {
+        let caller = Caller {
+            connection,
+            id: message.id,
+        };
+        let answer = match message.call {
+            Some(call) => self.call(caller, call)?,
+            None => Err(invalid("a message without a call")),
+        };
+        match answer {
+            Ok(Some(body)) => self.send(caller, body),
+            // Comes later, as an effect.
+            Ok(None) => {}
+            Err(refusal) => self.send(caller, refusal.into()),
+        }
+        self.settle();
+        Ok(())
+    }
+
+    fn call(
+        &mut self,
+        caller: Caller,
+        call: Call,
+    ) -> Result<Result<Option<Body>, Refusal>, JailError> {
+        let files = &mut self.files;
+        Ok(match call {
+            Call::Prepare(request) => match &self.phase {
+                Phase::Started => match Shell::prepare(&request) {
+                    Ok((shell, prepared)) => {
+                        self.phase = Phase::Prepared(shell);
+                        Ok(Some(Body::Prepared(prepared)))
+                    }
+                    Err(PrepareError::Refused(refusal)) => Err(refusal),
+                    Err(PrepareError::Jail(error)) => return Err(error),
+                },
+                other => Err(other.refuse_transition()),
+            },
+            Call::Execute(request) => match &self.phase {
+                Phase::Prepared(shell) => match shell.execute(&request, files) {
+                    Ok((guest, executed)) => {
+                        let channels = guest.event_channels();
+                        let added = self.poller.add(channels, EVENT_CHANNELS, Interest::READ);
+                        self.phase = Phase::Running(Box::new(guest));
+                        added
+                            .map(|()| Some(Body::Executed(executed)))
+                            .map_err(internal)
+                    }
+                    Err(refusal) => Err(refusal),
+                },
+                other => Err(other.refuse_transition()),
+            },
+            Call::AttachBlock(request) => self
+                .phase
+                .guest()
+                .and_then(|guest| guest.attach_block(&request, files))
+                .map(Some),
+            Call::DetachDevice(request) => self
+                .phase
+                .guest()
+                .and_then(|guest| guest.detach(caller, request.device_id))
+                .map(|()| None),
+            Call::SetContainerLog(request) => self
+                .phase
+                .guest()
+                .and_then(|guest| guest.set_container_log(request, files))
+                .map(Some),
+            Call::CallAgent(request) => self
+                .phase
+                .guest()
+                .and_then(|guest| guest.call_agent(caller, request))
+                .map(|()| None),
+            Call::GetState(_) => self.state().map(|state| Some(Body::State(state))),
+            Call::Quit(_) => {
+                self.quitting = true;
+                Ok(Some(Body::Done(Done {})))
+            }
+        })
+    }
+
+    fn state(&mut self) -> Result<lightvm_protocol::vmm::State, Refusal> {
+        let resident_bytes = self.memory.bytes().map_err(internal)?;
+        Ok(lightvm_protocol::vmm::State {
+            resident_bytes,
+            ..self.phase.state()
+        })
+    }
+
+    /// Tells lightvmd what the guest has caused, and lets go of a guest that is gone.
+    fn settle(&mut self) {
+        if let Phase::Running(guest) = &mut self.phase {
+            let effects = guest.take_effects();
+            let ended = guest.has_ended();
+            self.tell(effects);
+            if ended {
+                self.conclude();
+            }
+        }
+    }
+
+    fn conclude(&mut self) {
+        match std::mem::replace(&mut self.phase, Phase::Started) {
+            Phase::Running(guest) => {
+                let (ended, effects) = guest.conclude();
+                self.phase = Phase::Ended(ended);
+                self.tell(effects);
+            }
+            other => self.phase = other,
+        }
+    }
+
+    fn tell(&mut self, effects: Vec<Effect>) {
+        for effect in effects {
+            match effect {
+                Effect::Reply(caller, body) => self.send(caller, body),
+                Effect::Event(body) => self.broadcast(&VmmMessage {
+                    id: 0,
+                    body: Some(body),
+                }),
+            }
+        }
+    }
+
+    fn broadcast(&mut self, message: &VmmMessage) {
+        let mut failed = Vec::new();
+        for (token, connection) in &mut self.connections {
+            if let Connection::Control(control) = connection {
+                failed.extend(control.send(message).err().map(|error| (*token, error)));
+            }
+        }
+        for (token, error) in failed {
+            self.close(token, &error);
+        }
+    }
+
+    /// Answers a caller, if it is still there.
+    fn send(&mut self, caller: Caller, body: Body) {
+        let message = VmmMessage {
+            id: caller.id,
+            body: Some(body),
+        };
+        if let Some(Connection::Control(control)) = self.connections.get_mut(&caller.connection) {
+            if let Err(error) = control.send(&message) {
+                self.close(caller.connection, &error);
+            }
+        }
+    }
+
+    fn close(&mut self, token: Token, error: &ControlError) {
+        if !matches!(error, ControlError::Ended) {
+            line(format_args!("a control connection is closed: {error}"));
+        }
+        self.connections.remove(&token);
+        self.consider_exit();
+    }
+
+    /// A VMM without a domain is of use only to whoever can still ask for one.
+    fn consider_exit(&mut self) {
+        let can_ask = |(token, connection): (&Token, &Connection)| {
+            *token == INHERITED || matches!(connection, Connection::Control(_))
+        };
+        if matches!(self.phase, Phase::Started) && !self.connections.iter().any(can_ask) {
+            self.quitting = true;
+        }
+    }
+}
+
+fn internal(error: io::Error) -> Refusal {
+    Refusal::new(
+        lightvm_protocol::vmm::failure::Code::Internal,
+        error.to_string(),
+    )
+}
