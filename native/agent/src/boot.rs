@@ -10,6 +10,7 @@ use lightvm_protocol::AGENT_CONTROL_PORT;
 use rustix::fs::CWD;
 use rustix::io::Errno;
 use rustix::mount::{MountFlags, MoveMountFlags, OpenTreeFlags, mount, move_mount, open_tree};
+use rustix::process::{Resource, Rlimit, setrlimit};
 
 use crate::agent::{Agent, End, Paths};
 use crate::error::{CallError, During};
@@ -78,6 +79,12 @@ fn prepare() -> Result<(), CallError> {
     fs::create_dir_all("/run/lightvm/pod").during("make /run/lightvm/pod")?;
     // Containers set theirs anew; the guest must not lose its first process to memory pressure.
     fs::write("/proc/self/oom_score_adj", "-1000").during("protect the agent")?;
+    // Processes inherit it. The kernel's 4096 is from another time; more than 1024 is for those that ask.
+    let nofile = Rlimit {
+        current: Some(1024),
+        maximum: Some(524_288),
+    };
+    setrlimit(Resource::Nofile, nofile).during("limit open files")?;
     loopback_up().during("turn the loopback interface on")
 }
 

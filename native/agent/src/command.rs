@@ -80,7 +80,7 @@ mod tests {
 
     fn look(path: &Path) -> Candidate {
         match path.to_str().unwrap() {
-            "/bin/sh" | "/srv/run" | "/srv/tool" => Candidate::Executable,
+            "/bin/sh" | "/srv/./run" | "/srv/tool" => Candidate::Executable,
             "/etc/sh" | "/etc/hosts" => Candidate::NotExecutable,
             _ => Candidate::Missing,
         }

@@ -153,7 +153,7 @@ mod tests {
     #[test]
     fn a_name_goes_before_a_number() {
         assert_eq!(ids(&user("1000")), (7, 8, vec![8, 100]));
-        assert_eq!(ids(&user("root:42")), (0, 5, vec![5]));
+        assert_eq!(ids(&user("root:42")), (0, 5, vec![5, 10]));
     }
 
     #[test]

@@ -30,7 +30,7 @@ use nix::sched::{CloneFlags, setns};
 use prost::Message;
 use rustix::fs::Mode;
 use rustix::io::Errno;
-use rustix::process::{Resource, Rlimit, setrlimit, umask};
+use rustix::process::umask;
 
 use crate::channel::Channel;
 use crate::command;
@@ -142,11 +142,6 @@ fn become_process(channel: &Channel) -> Result<Infallible, CallError> {
     }
     umask(Mode::from_raw_mode(0o022));
     nix::unistd::setsid().during("start a session")?;
-    let nofile = Rlimit {
-        current: Some(1024),
-        maximum: Some(524_288),
-    };
-    setrlimit(Resource::Nofile, nofile).during("limit open files")?;
     let master = match streams {
         Some(streams) => stdio::install(&streams, &launch).map(|()| None),
         None => stdio::open_terminal(&launch).map(Some),
