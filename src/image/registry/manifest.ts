@@ -71,7 +71,7 @@ const imageDocument = z.object({
   config: descriptor,
   layers: z.array(descriptor),
   // A document that can be read as two things could be two images under one digest.
-  manifests: z.undefined(),
+  manifests: z.undefined().optional(),
 });
 const indexEntry = descriptor.extend({
   platform: z
@@ -82,13 +82,13 @@ const indexDocument = z.object({
   schemaVersion: z.literal(2),
   mediaType: z.string().optional(),
   manifests: z.array(indexEntry),
-  config: z.undefined(),
-  layers: z.undefined(),
+  config: z.undefined().optional(),
+  layers: z.undefined().optional(),
 });
 const header = z.object({
   schemaVersion: z.number(),
   mediaType: z.string().optional(),
-  manifests: z.unknown(),
+  manifests: z.unknown().optional(),
 });
 
 const known: ReadonlySet<string> = new Set(Object.values(MEDIA_TYPE));
