@@ -59,6 +59,7 @@ struct noxs_slot {
 	unsigned int index;
 	u32 port; /* 0: not bound yet */
 	int irq;
+	u32 released; /* id of the last device given back */
 	struct noxs_device *device; /* read by the interrupt handler */
 };
 
@@ -643,9 +644,7 @@ static void noxs_remove(struct noxs_slot *slot, bool gone)
 {
 	struct noxs_device *device = slot->device;
 	struct platform_device *parent = device->parent;
-	struct noxs_front *front = &device->page->front;
 	bool is_virtio = device->type != NOXS_TYPE_SYSCTL;
-	u32 request;
 
 	device->gone = gone;
 	if (is_virtio) {
@@ -660,19 +659,31 @@ static void noxs_remove(struct noxs_slot *slot, bool gone)
 	}
 	smp_store_release(&slot->device, NULL);
 	synchronize_irq(slot->irq);
-	request = device->request + 1;
 	if (is_virtio)
 		put_device(&device->vdev.dev);
 	else
 		kfree(device);
 	platform_device_unregister(parent);
-	if (gone)
+}
+
+/*
+ * Gives a device back that the VMM wants to remove, also one that this side never
+ * took. The answer is the entry's next state, so there is nothing to wait for.
+ */
+static void noxs_give_back(struct noxs_slot *slot, u32 id, u32 port, u64 address)
+{
+	struct noxs_control_page *page = noxs_control_page(address);
+	struct noxs_front *front;
+
+	if (!page || slot->released == id)
 		return;
-	/* The answer is the entry's next state, so there is nothing to wait for. */
+	slot->released = id;
+	front = &page->front;
 	WRITE_ONCE(front->status, 0);
 	WRITE_ONCE(front->flags, cpu_to_le32(NOXS_FRONT_RELEASED));
-	virt_store_release(&front->request, cpu_to_le32(request));
-	notify_remote_via_evtchn(slot->port);
+	virt_store_release(&front->request,
+			   cpu_to_le32(le32_to_cpu(READ_ONCE(front->request)) + 1));
+	notify_remote_via_evtchn(port);
 }
 
 /* ---- The device page ------------------------------------------------- */
@@ -692,6 +703,8 @@ static void noxs_scan_slot(struct noxs_slot *slot)
 			return;
 		noxs_remove(slot, state != NOXS_SLOT_REMOVING || slot->device->id != id);
 	}
+	if (state == NOXS_SLOT_REMOVING)
+		noxs_give_back(slot, id, port, address);
 	if (state != NOXS_SLOT_PRESENT)
 		return;
 	error = noxs_add(slot, type, id, port, address);
