@@ -107,7 +107,7 @@ mod tests {
             servers: vec!["192.0.2.1".into()],
             ..Dns::default()
         };
-        let (mut reader, writer) = io::pipe().unwrap();
+        let (reader, writer) = rustix::pipe::pipe().unwrap();
         ours.send(&message, &[writer.as_fd()]).unwrap();
         drop(writer);
         let (received, mut descriptors) = theirs.receive::<Dns>().unwrap().unwrap();
@@ -116,7 +116,9 @@ mod tests {
         rustix::io::write(&writer, b"through").unwrap();
         drop(writer);
         let mut text = String::new();
-        reader.read_to_string(&mut text).unwrap();
+        std::fs::File::from(reader)
+            .read_to_string(&mut text)
+            .unwrap();
         assert_eq!(text, "through");
         drop(ours);
         assert_eq!(theirs.receive::<Dns>().unwrap().map(|_| ()), None);

@@ -132,15 +132,16 @@ impl Relay {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::fs::File;
     use std::io::{Read, Write};
     use std::os::unix::net::UnixStream;
 
-    fn relay() -> (std::io::PipeWriter, Relay, UnixStream) {
-        let (source, writer) = std::io::pipe().unwrap();
+    fn relay() -> (File, Relay, UnixStream) {
+        let (source, writer) = rustix::pipe::pipe().unwrap();
         let (sink, reader) = UnixStream::pair().unwrap();
         (
-            writer,
-            Relay::new(source.into(), sink.into()).unwrap(),
+            writer.into(),
+            Relay::new(source, sink.into()).unwrap(),
             reader,
         )
     }
