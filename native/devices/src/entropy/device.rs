@@ -4,6 +4,8 @@
 use std::any::Any;
 
 use lightvm_abi::TYPE_RNG;
+use rustix::io::Errno;
+use rustix::rand::{GetRandomFlags, getrandom};
 
 use crate::{Chain, Device, DeviceError, DeviceEvent, Progress, Queues};
 
@@ -58,7 +60,16 @@ fn fill(chain: &Chain) -> Result<u32, DeviceError> {
     let mut bytes = [0; MAX_BYTES];
     let length = chain.writable_length().min(MAX_BYTES as u32);
     let bytes = &mut bytes[..length as usize];
-    getrandom::fill(bytes).map_err(|error| DeviceError::Host(error.to_string()))?;
+    // The system call itself, not libc's by name: a static program that looks up a name opens the
+    // dynamic linker's files, and the VMM may open nothing.
+    let mut filled = 0;
+    while filled < bytes.len() {
+        match getrandom(&mut bytes[filled..], GetRandomFlags::empty()) {
+            Ok(count) => filled += count,
+            Err(Errno::INTR) => {}
+            Err(error) => return Err(DeviceError::Host(error.to_string())),
+        }
+    }
     chain.write(0, bytes)?;
     Ok(length)
 }
