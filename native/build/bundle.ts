@@ -8,6 +8,7 @@ const repository = resolve(import.meta.dirname, "../..");
 /** Installed file → its entry in the work tree. */
 export const PROGRAMS: Readonly<Record<string, string>> = {
   lightvm: "src/cli/main.ts",
+  lightvmd: "src/main.ts",
 };
 
 /** Some dependencies are CommonJS and call `require`, which an ES module has not. */
