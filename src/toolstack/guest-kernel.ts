@@ -5,9 +5,10 @@ import type { NodePaths } from "../shared/paths.ts";
 
 /**
  * hvc0 is Xen's console ring, kept as the boot log. A panic ends the domain at once (-1) instead of
- * hanging. The TSC is native and never changes its rate, so Linux need not watch it.
+ * hanging. There are no ACPI tables to look for. The TSC is native and never changes its rate, so
+ * Linux need not watch it. No "--": the VMM appends `noxs=`, which would go to init behind it.
  */
-const BASE_ARGUMENTS = "console=hvc0 quiet panic=-1 tsc=reliable no_timer_check";
+const BASE_ARGUMENTS = "console=hvc0 quiet acpi=off panic=-1 tsc=reliable";
 
 /** What a Tinyx guest boots from. */
 export interface GuestImage {
