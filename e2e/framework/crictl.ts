@@ -83,9 +83,9 @@ export class Crictl {
     throw new LightvmError("unavailable", `crictl ${args.join(" ")} ended with ${code}: ${stderr}`);
   }
 
-  /** Like `must`, with the output parsed as JSON. */
-  async json<T>(args: readonly string[]): Promise<T> {
-    return JSON.parse(await this.must([...args, "-o", "json"])) as T;
+  /** Like `must`, with the output parsed as JSON. crictl takes flags only before the ids. */
+  async json<T>([verb = "", ...args]: readonly string[]): Promise<T> {
+    return JSON.parse(await this.must([verb, "-o", "json", ...args])) as T;
   }
 
   /** RunPodSandbox; returns the id. */
