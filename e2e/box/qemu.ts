@@ -35,16 +35,22 @@ function escaped(value: string): string {
   return value.replaceAll(",", ",,");
 }
 
+/**
+ * Everything that emulation knows, but for two things. SMAP: QEMU 7.2's IRET reads the stack as
+ * supervisor, which it forbids; dom0 would crash. XSAVE: its sizes come out as 0 in a PV dom0, so
+ * Linux gives it up and saves no AVX registers, while programs see AVX and lose them.
+ */
+const EMULATED_CPU = "max,-smap,-xsave,-avx,-avx2";
+
 function processor({ virtualTime }: Machine): string[] {
   if (virtualTime) {
     return [
       ...["-accel", "tcg,thread=single", "-icount", "shift=0,sleep=off"],
-      ...["-cpu", "max,-smap", "-smp", "1"],
+      ...["-cpu", EMULATED_CPU, "-smp", "1"],
     ];
   }
   if (hardwareVirtualization()) return ["-accel", "kvm", "-cpu", "host", "-smp", "2"];
-  // QEMU 7.2's IRET reads the stack as supervisor, which SMAP forbids: dom0 would crash.
-  return ["-accel", "tcg,thread=multi", "-cpu", "max,-smap", "-smp", "2"];
+  return ["-accel", "tcg,thread=multi", "-cpu", EMULATED_CPU, "-smp", "2"];
 }
 
 function disk(id: string, file: string, readOnly: boolean): string[] {
