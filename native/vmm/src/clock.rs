@@ -16,7 +16,9 @@ impl WallTime {
     /// Now. By way of libc, which knows where the kernel's fast clock is from the start; rustix
     /// looks for it at the first use, with system calls that a VMM no longer has then.
     pub(crate) fn now() -> Self {
-        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let since = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .unwrap_or_default();
         Self(i64::try_from(since.as_nanos()).unwrap_or(i64::MAX))
     }
 }
