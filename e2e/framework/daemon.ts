@@ -4,6 +4,7 @@ import type { Box } from "../box/box.ts";
 
 const LOG = "/run/lightvmd.log";
 const PID = "/run/lightvmd.pid";
+const CONFIG = "/run/lightvmd.toml";
 const READY = "lightvmd is ready";
 
 /** lightvmd as a process of the box's dom0, started and ended as a service manager would. */
@@ -14,13 +15,15 @@ export class Daemon {
     this.#box = box;
   }
 
-  /** Starts it and waits until it serves the CRI. */
-  async start(options: { environment?: string; timeoutMs?: number } = {}): Promise<void> {
-    const timeoutMs = options.timeoutMs ?? 60_000;
+  /** Starts it, on a configuration of its own if one is given, and waits until it serves the CRI. */
+  async start(options: { config?: string; timeoutMs?: number } = {}): Promise<void> {
+    const { config, timeoutMs = 60_000 } = options;
+    if (config !== undefined) await this.#box.exec(`cat >${CONFIG}`, { input: config });
+    const file = config === undefined ? "/etc/lightvm/config.toml" : CONFIG;
     const { code } = await this.#box.exec(
       [
         `: >${LOG}`,
-        `${options.environment ?? ""} setsid lightvmd </dev/null >/dev/null 2>${LOG} &`,
+        `setsid lightvmd --config ${file} </dev/null >/dev/null 2>${LOG} &`,
         `echo $! >${PID}`,
         // Ends with the log line, or with the process.
         `timeout ${Math.ceil(timeoutMs / 1000)} tail --pid=$! -n +1 -f ${LOG} | grep -q -m 1 '${READY}'`,

@@ -5,7 +5,7 @@ import { DOM0_RELEASES, dom0Image } from "../box/dom0.ts";
 import { TEST_BOX } from "./box-for-tests.ts";
 import { Crictl } from "./crictl.ts";
 import { Daemon } from "./daemon.ts";
-import { busyboxImage, type ImageSource } from "./oci-image.ts";
+import { busyboxImage, type OciImage } from "./oci-image.ts";
 import { Registry } from "./registry.ts";
 import { tracesOfPods } from "./traces.ts";
 
@@ -20,7 +20,7 @@ export class NodeUnderTest implements AsyncDisposable {
   /** What there was before the first pod. */
   readonly tracesBefore: readonly string[];
 
-  private constructor(parts: Omit<NodeUnderTest, "pushBusybox" | typeof Symbol.asyncDispose>) {
+  private constructor(parts: Omit<NodeUnderTest, "busyboxImage" | typeof Symbol.asyncDispose>) {
     this.box = parts.box;
     this.crictl = parts.crictl;
     this.daemon = parts.daemon;
@@ -50,13 +50,9 @@ export class NodeUnderTest implements AsyncDisposable {
     });
   }
 
-  /** Pushes a variant of the busybox image. */
-  async pushBusybox(
-    repository: string,
-    options: Parameters<typeof busyboxImage>[1] & Omit<ImageSource, "layers">,
-  ): Promise<string> {
-    const image = await busyboxImage(await binary(), options);
-    return await this.registry.push(repository, "latest", image);
+  /** A variant of the busybox image, not yet pushed. */
+  async busyboxImage(options: Parameters<typeof busyboxImage>[1]): Promise<OciImage> {
+    return await busyboxImage(await binary(), options);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -49,6 +49,17 @@ export class Registry implements AsyncDisposable {
     return `${this.host}/${repository}:${tag}`;
   }
 
+  /** Changes the first byte of a blob where the registry keeps it: what it serves is a lie. */
+  async damage({ digest }: Blob): Promise<void> {
+    const hex = digest.slice("sha256:".length);
+    const folder = "/var/lib/lightvm/registry/docker/registry/v2/blobs/sha256";
+    const file = `${folder}/${hex.slice(0, 2)}/${hex}/data`;
+    const { code, stderr } = await this.#box.exec(
+      `test -f ${file} && printf X | dd of=${file} conv=notrunc status=none`,
+    );
+    if (code !== 0) throw new LightvmError("not-found", `no such blob to damage: ${stderr}`);
+  }
+
   async #upload(repository: string, { digest, bytes }: Blob): Promise<void> {
     const start = await fetch(`${this.#url}/v2/${repository}/blobs/uploads/`, { method: "POST" });
     const location = start.headers.get("location");

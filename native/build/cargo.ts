@@ -2,7 +2,7 @@
 // `cargo.ts lint`: rustfmt and clippy; `cargo.ts test`: unit tests. Both in the Debian 13 build root, so
 // that what they say does not depend on the host's toolchain. The result of a run that passed is
 // remembered by its inputs.
-import { writeFile } from "node:fs/promises";
+import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { buildRoot } from "./build-root.ts";
 import { cached } from "./cache.ts";
@@ -25,14 +25,16 @@ const script = `cd /src/native; export CARGO_TARGET_DIR=/target/check; ${TASKS[t
 
 try {
   const root = await buildRoot();
-  await cached(`cargo-${task}`, [root, script, ...(await nativeSources())], async (directory) => {
+  const inputs = [root, script, ...(await nativeSources())];
+  const passed = await cached(`cargo-${task}`, inputs, async (directory) => {
     const output = await runInDebian(root, script, { binds: await cargoBinds() });
-    const summary = output
-      .split("\n")
-      .filter((line) => /^test result: .* [1-9]\d* passed/.test(line));
-    if (summary.length > 0) console.log(summary.join("\n"));
     await writeFile(join(directory, "output"), output);
   });
+  const output = await readFile(join(passed, "output"), "utf8");
+  const summary = output
+    .split("\n")
+    .filter((line) => /^test result: .* [1-9]\d* passed/.test(line));
+  if (summary.length > 0) console.log(summary.join("\n"));
 } catch (error) {
   if (!(error instanceof CommandError)) throw error;
   console.error(error.message);

@@ -17,6 +17,8 @@ use lightvm_protocol::vmm::vmm_message::Body;
 use lightvm_protocol::vmm::{
     CallAgent, ClientHello, ClientMessage, Execute, GetState, Prepare, Quit, VmmMessage, state,
 };
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -222,14 +224,8 @@ fn it_ends_when_nobody_is_left_to_ask_for_a_domain() {
 fn it_ends_on_sigterm() {
     let mut vmm = Vmm::start("sigterm");
     phase(vmm.control());
-    let pid = vmm.child.id().to_string();
-    assert!(
-        Command::new("/bin/kill")
-            .args(["-TERM", &pid])
-            .status()
-            .unwrap()
-            .success()
-    );
+    let pid = Pid::from_raw(vmm.child.id().try_into().unwrap());
+    kill(pid, Signal::SIGTERM).unwrap();
     assert!(vmm.exit().success());
 }
 
