@@ -41,17 +41,15 @@ export async function samplePod(box: Box, name: string): Promise<PodSample> {
   const crictl = new Crictl(box);
   const freeBefore = await number(box, FREE);
   const sandbox = await crictl.runPod({ name });
-  const { info } = await crictl.json<{ info: { lightvm: { breakdown: Step[] } } }>([
-    "inspectp",
-    sandbox,
-  ]);
+  // crictl puts each item of the verbose information beside the status.
+  const { lightvm } = await crictl.json<{ lightvm: { breakdown: Step[] } }>(["inspectp", sandbox]);
   const rollup = (field: string) =>
     number(
       box,
       `awk '/^${field}/ { sum += $2 } END { print sum }' /proc/$(pgrep -x lightvm-vmm)/smaps_rollup`,
     );
   const sample = {
-    steps: info.lightvm.breakdown,
+    steps: lightvm.breakdown,
     vmmPrivateBytes: (await rollup("Private_(Clean|Dirty)")) * 1024,
     vmmResidentBytes: (await rollup("Rss")) * 1024,
     xenBytes: (freeBefore - (await number(box, FREE))) * 1024 * 1024,

@@ -52,7 +52,7 @@ export interface XlSample {
 const SAMPLE = `
 now() { date +%s%N; }
 a=$(now)
-xl -q create -p /run/peer.cfg || exit 1
+xl create -q -p /run/peer.cfg || exit 1
 b=$(now)
 xenstore-watch -n 2 @releaseDomain >/dev/null & watch=$!
 c=$(now)
