@@ -44,7 +44,10 @@ function xenRelease(value: string): string {
   throw new InvalidArgumentError(`one of ${Object.keys(DOM0_RELEASES).join(", ")}`);
 }
 
-const program = new Command("box").description("A real Xen with a Debian dom0 in QEMU");
+const program = new Command("box")
+  .description("A real Xen with a Debian dom0 in QEMU")
+  // `exec` hands everything behind its own words to the command in dom0.
+  .enablePositionalOptions();
 const named = (command: Command) => command.option("--name <name>", "which box", "default");
 named(program.command("up"))
   .description("build what is missing, boot, return when dom0 is ready")
@@ -62,7 +65,6 @@ named(program.command("console"))
 named(program.command("down"))
   .description("power off")
   .action(async ({ name }: { name: string }) => await Box.named(name).down());
-program.enablePositionalOptions();
 
 try {
   await program.parseAsync();

@@ -3,7 +3,7 @@ import { createHash, randomUUID } from "node:crypto";
 import { existsSync } from "node:fs";
 import { mkdir, rename, rm } from "node:fs/promises";
 import { homedir } from "node:os";
-import { join } from "node:path";
+import { join, relative } from "node:path";
 
 /** Where everything that we build lives: outside the work tree, safe to delete at any time. */
 export const cacheDirectory: string =
@@ -14,10 +14,17 @@ export function say(message: string): void {
   console.error(`[build] ${message}`);
 }
 
-/** A hash over everything that decides what a build gives. */
+/**
+ * A hash over everything that decides what a build gives. A path into the cache names what it holds
+ * by a hash of its own, wherever the cache lies.
+ */
 export function cacheKey(inputs: readonly (string | Uint8Array)[]): string {
   const hash = createHash("sha256");
-  for (const input of inputs) hash.update(`${input.length}:`).update(input);
+  for (const given of inputs) {
+    const isCached = typeof given === "string" && given.startsWith(`${cacheDirectory}/`);
+    const input = isCached ? relative(cacheDirectory, given) : given;
+    hash.update(`${input.length}:`).update(input);
+  }
   return hash.digest("hex").slice(0, 24);
 }
 
