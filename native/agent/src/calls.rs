@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use lightvm_protocol::agent::{
     CreateContainer, Empty, Exec, GetStats, HostMessage, ProcessStarted, RemoveContainer, Signal,
-    StartContainer, agent_message::Body, failure::Code, host_message::Call,
+    StartContainer, UpdateResources, agent_message::Body, failure::Code, host_message::Call,
 };
 use nix::errno::Errno;
 use nix::sys::signal::kill;
@@ -66,6 +66,7 @@ impl Agent {
             Call::RemoveContainer(request) => self.remove_container(&request).map(done),
             Call::Exec(request) => self.exec(&request),
             Call::GetStats(request) => self.get_stats(&request),
+            Call::UpdateResources(request) => self.update_resources(&request).map(done),
             Call::Shutdown(_) => self.begin_shutdown().map(done),
             Call::Ping(_) => Ok(done(())),
             Call::CreateContainer(_) => Err(CallError::internal("creating takes its own way")),
@@ -280,6 +281,14 @@ impl Agent {
             id => vec![self.container(id)?.stats()?],
         };
         stats::of_guest(containers, &self.paths.cgroups).map(Body::Stats)
+    }
+
+    fn update_resources(&self, request: &UpdateResources) -> Result<(), CallError> {
+        let container = self.container(&request.container_id)?;
+        match &request.resources {
+            Some(resources) => container.cgroup.limit(resources),
+            None => Err(CallError::invalid("there are no resources to update")),
+        }
     }
 
     fn begin_shutdown(&mut self) -> Result<(), CallError> {

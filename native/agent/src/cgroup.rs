@@ -13,7 +13,7 @@ use crate::error::{CallError, During};
 const DEFAULT_CPU_PERIOD: u64 = 100_000;
 
 /// Controllers that containers use when the kernel has them.
-const CONTROLLERS: [&str; 5] = ["cpu", "cpuset", "io", "memory", "pids"];
+const CONTROLLERS: [&str; 6] = ["cpu", "cpuset", "hugetlb", "io", "memory", "pids"];
 
 /// One container's group.
 #[derive(Debug)]
@@ -47,7 +47,10 @@ impl Cgroup {
     /// Applies limits; what is not named stays unlimited.
     pub fn limit(&self, resources: &Resources) -> Result<(), CallError> {
         for (file, value) in settings(resources) {
-            let path = self.directory.join(file);
+            if file.contains('/') {
+                return Err(CallError::invalid(format!("{file} is no file of a cgroup")));
+            }
+            let path = self.directory.join(&file);
             if !path.exists() {
                 return Err(CallError::precondition(format!(
                     "this kernel has no {file}"
@@ -95,18 +98,38 @@ impl Cgroup {
     /// What the group uses; the writable layer is filled in by the caller.
     pub fn stats(&self, container_id: &str) -> ContainerStats {
         let read = |file: &str| fs::read_to_string(self.directory.join(file)).unwrap_or_default();
-        let (cpu, memory) = (read("cpu.stat"), read("memory.stat"));
+        let (cpu, memory, events) = (read("cpu.stat"), read("memory.stat"), read("memory.events"));
+        let of = |text: &str, key: &str| keyed(text, key).unwrap_or(0);
         let usage = number(&read("memory.current"));
-        let inactive = keyed(&memory, "inactive_file").unwrap_or(0);
+        let inactive = of(&memory, "inactive_file");
+        let processes = self.processes().unwrap_or_default();
         ContainerStats {
             container_id: container_id.to_owned(),
-            cpu_nanoseconds: keyed(&cpu, "usage_usec").unwrap_or(0) * 1000,
+            cpu_nanoseconds: of(&cpu, "usage_usec") * 1000,
+            cpu_user_nanoseconds: of(&cpu, "user_usec") * 1000,
+            cpu_system_nanoseconds: of(&cpu, "system_usec") * 1000,
+            cpu_periods: of(&cpu, "nr_periods"),
+            cpu_throttled_periods: of(&cpu, "nr_throttled"),
+            cpu_throttled_nanoseconds: of(&cpu, "throttled_usec") * 1000,
             memory_usage_bytes: usage,
             memory_working_set_bytes: usage.saturating_sub(inactive),
-            memory_rss_bytes: keyed(&memory, "anon").unwrap_or(0),
-            page_faults: keyed(&memory, "pgfault").unwrap_or(0),
-            major_page_faults: keyed(&memory, "pgmajfault").unwrap_or(0),
+            memory_rss_bytes: of(&memory, "anon"),
+            memory_cache_bytes: of(&memory, "file"),
+            memory_kernel_bytes: of(&memory, "kernel"),
+            memory_mapped_file_bytes: of(&memory, "file_mapped"),
+            memory_active_file_bytes: of(&memory, "active_file"),
+            memory_inactive_file_bytes: inactive,
+            memory_swap_bytes: number(&read("memory.swap.current")),
+            memory_peak_bytes: number(&read("memory.peak")),
+            memory_limit_bytes: number(&read("memory.max")),
+            memory_limit_hits: of(&events, "max"),
+            out_of_memory_kills: of(&events, "oom_kill"),
+            page_faults: of(&memory, "pgfault"),
+            major_page_faults: of(&memory, "pgmajfault"),
             pids: number(&read("pids.current")),
+            pids_limit: number(&read("pids.max")),
+            open_files: processes.iter().map(|pid| open_files(*pid)).sum(),
+            processes: processes.len() as u64,
             ..ContainerStats::default()
         }
     }
@@ -133,31 +156,51 @@ fn remove_tree(directory: &Path) -> io::Result<()> {
 }
 
 /// Which file gets which value.
-fn settings(resources: &Resources) -> Vec<(&'static str, String)> {
+fn settings(resources: &Resources) -> Vec<(String, String)> {
     let mut settings = Vec::new();
     if resources.cpu_shares > 0 {
-        settings.push(("cpu.weight", cpu_weight(resources.cpu_shares).to_string()));
+        let weight = cpu_weight(resources.cpu_shares).to_string();
+        settings.push(("cpu.weight".into(), weight));
     }
-    if resources.cpu_quota_microseconds > 0 {
+    if resources.cpu_quota_microseconds != 0 {
         let period = match resources.cpu_period_microseconds {
             0 => DEFAULT_CPU_PERIOD,
             period => period,
         };
-        settings.push((
-            "cpu.max",
-            format!("{} {period}", resources.cpu_quota_microseconds),
-        ));
+        let quota = or_max(resources.cpu_quota_microseconds);
+        settings.push(("cpu.max".into(), format!("{quota} {period}")));
     }
     if resources.memory_limit_bytes > 0 {
-        settings.push(("memory.max", resources.memory_limit_bytes.to_string()));
+        let limit = resources.memory_limit_bytes.to_string();
+        settings.push(("memory.max".into(), limit));
     }
-    if resources.pids_limit > 0 {
-        settings.push(("pids.max", resources.pids_limit.to_string()));
+    if resources.pids_limit != 0 {
+        settings.push(("pids.max".into(), or_max(resources.pids_limit)));
     }
     if !resources.cpuset_cpus.is_empty() {
-        settings.push(("cpuset.cpus", resources.cpuset_cpus.clone()));
+        settings.push(("cpuset.cpus".into(), resources.cpuset_cpus.clone()));
     }
+    if !resources.cpuset_mems.is_empty() {
+        settings.push(("cpuset.mems".into(), resources.cpuset_mems.clone()));
+    }
+    // Kubelet names every size that its node has; one that is not wanted need not exist here.
+    for (size, limit) in resources
+        .hugepage_limits
+        .iter()
+        .filter(|(_, limit)| **limit > 0)
+    {
+        settings.push((format!("hugetlb.{size}.max"), limit.to_string()));
+    }
+    settings.extend(resources.unified.clone());
     settings
+}
+
+/// A limit that less than zero takes away.
+fn or_max(limit: i64) -> String {
+    match limit {
+        ..0 => "max".into(),
+        limit => limit.to_string(),
+    }
 }
 
 /// The CRI limits memory and swap together, the kernel swap alone.
@@ -184,6 +227,11 @@ pub fn keyed(text: &str, key: &str) -> Option<u64> {
     })
 }
 
+/// How many descriptors a process has; 0 when it has just ended.
+fn open_files(pid: i32) -> u64 {
+    fs::read_dir(format!("/proc/{pid}/fd")).map_or(0, |entries| entries.count() as u64)
+}
+
 /// A file with one number; 0 for "max" and for a missing controller.
 fn number(text: &str) -> u64 {
     text.trim().parse().unwrap_or(0)
@@ -202,12 +250,28 @@ mod tests {
     #[test]
     fn nothing_named_is_nothing_set() {
         assert_eq!(settings(&Resources::default()), []);
+        let absent = Resources {
+            hugepage_limits: [("1GB".to_owned(), 0)].into(),
+            ..Resources::default()
+        };
+        assert_eq!(settings(&absent), []);
+    }
+
+    #[test]
+    fn less_than_nothing_takes_a_limit_away() {
         let none = Resources {
             cpu_quota_microseconds: -1,
             pids_limit: -1,
             ..Resources::default()
         };
-        assert_eq!(settings(&none), []);
+        assert_eq!(
+            settings(&none),
+            owned([("cpu.max", "max 100000"), ("pids.max", "max")])
+        );
+    }
+
+    fn owned<const N: usize>(pairs: [(&str, &str); N]) -> [(String, String); N] {
+        pairs.map(|(file, value)| (file.to_owned(), value.to_owned()))
     }
 
     #[test]
@@ -217,17 +281,18 @@ mod tests {
             memory_limit_bytes: 1 << 20,
             memory_swap_limit_bytes: 3 << 20,
             pids_limit: 7,
+            hugepage_limits: [("2MB".to_owned(), 2 << 20)].into(),
+            unified: [("memory.high".to_owned(), "99".to_owned())].into(),
             ..Resources::default()
         };
         let expected = [
             ("cpu.max", "50000 100000"),
             ("memory.max", "1048576"),
             ("pids.max", "7"),
+            ("hugetlb.2MB.max", "2097152"),
+            ("memory.high", "99"),
         ];
-        assert_eq!(
-            settings(&resources),
-            expected.map(|(file, value)| (file, value.to_owned()))
-        );
+        assert_eq!(settings(&resources), owned(expected));
         assert_eq!(swap_beyond_memory(&resources), 2 << 20);
     }
 

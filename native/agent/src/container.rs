@@ -189,6 +189,8 @@ impl Container {
         Ok(ContainerStats {
             writable_layer_bytes: (layer.f_blocks - layer.f_bfree) * layer.f_frsize,
             writable_layer_inodes: layer.f_files - layer.f_ffree,
+            writable_layer_total_bytes: layer.f_blocks * layer.f_frsize,
+            writable_layer_total_inodes: layer.f_files,
             ..self.cgroup.stats(&self.request.container_id)
         })
     }

@@ -61,6 +61,7 @@ export interface HostMessage {
     | { $case: "getStats"; value: GetStats }
     | { $case: "shutdown"; value: Shutdown }
     | { $case: "ping"; value: Ping }
+    | { $case: "updateResources"; value: UpdateResources }
     | undefined;
 }
 
@@ -223,17 +224,32 @@ export interface Mount {
 export interface Resources {
   /** CRI shares (2..262144), 0 = default */
   cpuShares: bigint;
-  /** 0 or less = none */
+  /** 0 = not said, less = none */
   cpuQuotaMicroseconds: bigint;
   /** 0 = 100000 */
   cpuPeriodMicroseconds: bigint;
   /** 0 = none */
   memoryLimitBytes: bigint;
   memorySwapLimitBytes: bigint;
-  /** 0 or less = none */
+  /** 0 = not said, less = none */
   pidsLimit: bigint;
   cpusetCpus: string;
   oomScoreAdjust: bigint;
+  cpusetMems: string;
+  /** "2MB" → bytes */
+  hugepageLimits: { [key: string]: bigint };
+  /** a file of the container's cgroup → its content */
+  unified: { [key: string]: string };
+}
+
+export interface Resources_HugepageLimitsEntry {
+  key: string;
+  value: bigint;
+}
+
+export interface Resources_UnifiedEntry {
+  key: string;
+  value: string;
 }
 
 export interface StartContainer {
@@ -288,11 +304,50 @@ export interface GetStats {
   containerId: string;
 }
 
+/** All counters are since the boot of the guest, or since the container was created. */
 export interface Stats {
   containers: ContainerStats[];
   guestMemoryTotalBytes: bigint;
   guestMemoryAvailableBytes: bigint;
   guestCpuNanoseconds: bigint;
+  guestMemoryFreeBytes: bigint;
+  guestMemoryAnonymousBytes: bigint;
+  /** with those of the agent, without kernel threads */
+  guestProcesses: bigint;
+  /** without loopback */
+  networks: NetworkStats[];
+  disks: DiskStats[];
+}
+
+/** One interface, as /proc/net/dev counts. */
+export interface NetworkStats {
+  name: string;
+  receivedBytes: bigint;
+  receivedPackets: bigint;
+  receiveErrors: bigint;
+  receiveDrops: bigint;
+  sentBytes: bigint;
+  sentPackets: bigint;
+  sendErrors: bigint;
+  sendDrops: bigint;
+}
+
+/** One block device, as /proc/diskstats counts. A sector has 512 bytes. */
+export interface DiskStats {
+  name: string;
+  major: number;
+  minor: number;
+  reads: bigint;
+  mergedReads: bigint;
+  sectorsRead: bigint;
+  readMilliseconds: bigint;
+  writes: bigint;
+  mergedWrites: bigint;
+  sectorsWritten: bigint;
+  writeMilliseconds: bigint;
+  inProgress: bigint;
+  busyMilliseconds: bigint;
+  weightedMilliseconds: bigint;
 }
 
 export interface ContainerStats {
@@ -306,6 +361,38 @@ export interface ContainerStats {
   pids: bigint;
   writableLayerBytes: bigint;
   writableLayerInodes: bigint;
+  writableLayerTotalBytes: bigint;
+  writableLayerTotalInodes: bigint;
+  cpuUserNanoseconds: bigint;
+  cpuSystemNanoseconds: bigint;
+  /** of cpu.max, in which the container ran */
+  cpuPeriods: bigint;
+  cpuThrottledPeriods: bigint;
+  cpuThrottledNanoseconds: bigint;
+  memoryCacheBytes: bigint;
+  memoryKernelBytes: bigint;
+  memoryMappedFileBytes: bigint;
+  memoryActiveFileBytes: bigint;
+  memoryInactiveFileBytes: bigint;
+  memorySwapBytes: bigint;
+  memoryPeakBytes: bigint;
+  /** how often memory.max was reached */
+  memoryLimitHits: bigint;
+  /** 0 = none */
+  memoryLimitBytes: bigint;
+  outOfMemoryKills: bigint;
+  /** `pids` counts threads */
+  processes: bigint;
+  /** 0 = none */
+  pidsLimit: bigint;
+  /** of all its processes */
+  openFiles: bigint;
+}
+
+/** Changes the limits of a container. What is 0 or empty stays as it is. */
+export interface UpdateResources {
+  containerId: string;
+  resources: Resources | undefined;
 }
 
 /** Ends all containers in good order and powers the guest off. */
@@ -362,6 +449,9 @@ export const HostMessage: MessageFns<HostMessage> = {
         break;
       case "ping":
         Ping.encode(message.call.value, writer.uint32(82).fork()).join();
+        break;
+      case "updateResources":
+        UpdateResources.encode(message.call.value, writer.uint32(274).fork()).join();
         break;
     }
     return writer;
@@ -460,6 +550,14 @@ export const HostMessage: MessageFns<HostMessage> = {
             message.call = { $case: "ping", value: Ping.decode(reader, reader.uint32()) };
             continue;
           }
+          case 34: {
+            if (tag !== 274) {
+              break;
+            }
+
+            message.call = { $case: "updateResources", value: UpdateResources.decode(reader, reader.uint32()) };
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -530,6 +628,12 @@ export const HostMessage: MessageFns<HostMessage> = {
       case "ping": {
         if (object.call?.value !== undefined && object.call?.value !== null) {
           message.call = { $case: "ping", value: Ping.fromPartial(object.call.value) };
+        }
+        break;
+      }
+      case "updateResources": {
+        if (object.call?.value !== undefined && object.call?.value !== null) {
+          message.call = { $case: "updateResources", value: UpdateResources.fromPartial(object.call.value) };
         }
         break;
       }
@@ -1801,6 +1905,9 @@ function createBaseResources(): Resources {
     pidsLimit: 0n,
     cpusetCpus: "",
     oomScoreAdjust: 0n,
+    cpusetMems: "",
+    hugepageLimits: {},
+    unified: {},
   };
 }
 
@@ -1851,6 +1958,15 @@ export const Resources: MessageFns<Resources> = {
       }
       writer.uint32(64).int64(message.oomScoreAdjust);
     }
+    if (message.cpusetMems !== "") {
+      writer.uint32(74).string(message.cpusetMems);
+    }
+    globalThis.Object.entries(message.hugepageLimits).forEach(([key, value]: [string, bigint]) => {
+      Resources_HugepageLimitsEntry.encode({ key: key as any, value }, writer.uint32(82).fork()).join();
+    });
+    globalThis.Object.entries(message.unified).forEach(([key, value]: [string, string]) => {
+      Resources_UnifiedEntry.encode({ key: key as any, value }, writer.uint32(90).fork()).join();
+    });
     return writer;
   },
 
@@ -1931,6 +2047,36 @@ export const Resources: MessageFns<Resources> = {
             message.oomScoreAdjust = reader.int64() as bigint;
             continue;
           }
+          case 9: {
+            if (tag !== 74) {
+              break;
+            }
+
+            message.cpusetMems = reader.string();
+            continue;
+          }
+          case 10: {
+            if (tag !== 82) {
+              break;
+            }
+
+            const entry10 = Resources_HugepageLimitsEntry.decode(reader, reader.uint32());
+            if (entry10.value !== undefined) {
+              message.hugepageLimits[entry10.key] = entry10.value;
+            }
+            continue;
+          }
+          case 11: {
+            if (tag !== 90) {
+              break;
+            }
+
+            const entry11 = Resources_UnifiedEntry.decode(reader, reader.uint32());
+            if (entry11.value !== undefined) {
+              message.unified[entry11.key] = entry11.value;
+            }
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1967,6 +2113,164 @@ export const Resources: MessageFns<Resources> = {
     message.oomScoreAdjust = (object.oomScoreAdjust !== undefined && object.oomScoreAdjust !== null)
       ? BigInt(object.oomScoreAdjust)
       : 0n;
+    message.cpusetMems = object.cpusetMems ?? "";
+    message.hugepageLimits = (globalThis.Object.entries(object.hugepageLimits ?? {}) as [string, bigint][]).reduce(
+      (acc: { [key: string]: bigint }, [key, value]: [string, bigint]) => {
+        if (value !== undefined) {
+          acc[key] = BigInt(value as string | number | bigint | boolean);
+        }
+        return acc;
+      },
+      {},
+    );
+    message.unified = (globalThis.Object.entries(object.unified ?? {}) as [string, string][]).reduce(
+      (acc: { [key: string]: string }, [key, value]: [string, string]) => {
+        if (value !== undefined) {
+          acc[key] = globalThis.String(value);
+        }
+        return acc;
+      },
+      {},
+    );
+    return message;
+  },
+};
+
+function createBaseResources_HugepageLimitsEntry(): Resources_HugepageLimitsEntry {
+  return { key: "", value: 0n };
+}
+
+export const Resources_HugepageLimitsEntry: MessageFns<Resources_HugepageLimitsEntry> = {
+  encode(message: Resources_HugepageLimitsEntry, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.key !== "") {
+      writer.uint32(10).string(message.key);
+    }
+    if (message.value !== 0n) {
+      if (BigInt.asUintN(64, message.value) !== message.value) {
+        throw new globalThis.Error("value provided for field message.value of type uint64 too large");
+      }
+      writer.uint32(16).uint64(message.value);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Resources_HugepageLimitsEntry {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseResources_HugepageLimitsEntry();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.key = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.value = reader.uint64() as bigint;
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create<I extends Exact<DeepPartial<Resources_HugepageLimitsEntry>, I>>(base?: I): Resources_HugepageLimitsEntry {
+    return Resources_HugepageLimitsEntry.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<Resources_HugepageLimitsEntry>, I>>(
+    object: I,
+  ): Resources_HugepageLimitsEntry {
+    const message = createBaseResources_HugepageLimitsEntry();
+    message.key = object.key ?? "";
+    message.value = (object.value !== undefined && object.value !== null) ? BigInt(object.value) : 0n;
+    return message;
+  },
+};
+
+function createBaseResources_UnifiedEntry(): Resources_UnifiedEntry {
+  return { key: "", value: "" };
+}
+
+export const Resources_UnifiedEntry: MessageFns<Resources_UnifiedEntry> = {
+  encode(message: Resources_UnifiedEntry, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.key !== "") {
+      writer.uint32(10).string(message.key);
+    }
+    if (message.value !== "") {
+      writer.uint32(18).string(message.value);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Resources_UnifiedEntry {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseResources_UnifiedEntry();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.key = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.value = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create<I extends Exact<DeepPartial<Resources_UnifiedEntry>, I>>(base?: I): Resources_UnifiedEntry {
+    return Resources_UnifiedEntry.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<Resources_UnifiedEntry>, I>>(object: I): Resources_UnifiedEntry {
+    const message = createBaseResources_UnifiedEntry();
+    message.key = object.key ?? "";
+    message.value = object.value ?? "";
     return message;
   },
 };
@@ -2484,7 +2788,17 @@ export const GetStats: MessageFns<GetStats> = {
 };
 
 function createBaseStats(): Stats {
-  return { containers: [], guestMemoryTotalBytes: 0n, guestMemoryAvailableBytes: 0n, guestCpuNanoseconds: 0n };
+  return {
+    containers: [],
+    guestMemoryTotalBytes: 0n,
+    guestMemoryAvailableBytes: 0n,
+    guestCpuNanoseconds: 0n,
+    guestMemoryFreeBytes: 0n,
+    guestMemoryAnonymousBytes: 0n,
+    guestProcesses: 0n,
+    networks: [],
+    disks: [],
+  };
 }
 
 export const Stats: MessageFns<Stats> = {
@@ -2511,6 +2825,32 @@ export const Stats: MessageFns<Stats> = {
         throw new globalThis.Error("value provided for field message.guestCpuNanoseconds of type uint64 too large");
       }
       writer.uint32(32).uint64(message.guestCpuNanoseconds);
+    }
+    if (message.guestMemoryFreeBytes !== 0n) {
+      if (BigInt.asUintN(64, message.guestMemoryFreeBytes) !== message.guestMemoryFreeBytes) {
+        throw new globalThis.Error("value provided for field message.guestMemoryFreeBytes of type uint64 too large");
+      }
+      writer.uint32(40).uint64(message.guestMemoryFreeBytes);
+    }
+    if (message.guestMemoryAnonymousBytes !== 0n) {
+      if (BigInt.asUintN(64, message.guestMemoryAnonymousBytes) !== message.guestMemoryAnonymousBytes) {
+        throw new globalThis.Error(
+          "value provided for field message.guestMemoryAnonymousBytes of type uint64 too large",
+        );
+      }
+      writer.uint32(48).uint64(message.guestMemoryAnonymousBytes);
+    }
+    if (message.guestProcesses !== 0n) {
+      if (BigInt.asUintN(64, message.guestProcesses) !== message.guestProcesses) {
+        throw new globalThis.Error("value provided for field message.guestProcesses of type uint64 too large");
+      }
+      writer.uint32(56).uint64(message.guestProcesses);
+    }
+    for (const v of message.networks) {
+      NetworkStats.encode(v!, writer.uint32(66).fork()).join();
+    }
+    for (const v of message.disks) {
+      DiskStats.encode(v!, writer.uint32(74).fork()).join();
     }
     return writer;
   },
@@ -2560,6 +2900,46 @@ export const Stats: MessageFns<Stats> = {
             message.guestCpuNanoseconds = reader.uint64() as bigint;
             continue;
           }
+          case 5: {
+            if (tag !== 40) {
+              break;
+            }
+
+            message.guestMemoryFreeBytes = reader.uint64() as bigint;
+            continue;
+          }
+          case 6: {
+            if (tag !== 48) {
+              break;
+            }
+
+            message.guestMemoryAnonymousBytes = reader.uint64() as bigint;
+            continue;
+          }
+          case 7: {
+            if (tag !== 56) {
+              break;
+            }
+
+            message.guestProcesses = reader.uint64() as bigint;
+            continue;
+          }
+          case 8: {
+            if (tag !== 66) {
+              break;
+            }
+
+            message.networks.push(NetworkStats.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 9: {
+            if (tag !== 74) {
+              break;
+            }
+
+            message.disks.push(DiskStats.decode(reader, reader.uint32()));
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -2589,6 +2969,492 @@ export const Stats: MessageFns<Stats> = {
     message.guestCpuNanoseconds = (object.guestCpuNanoseconds !== undefined && object.guestCpuNanoseconds !== null)
       ? BigInt(object.guestCpuNanoseconds)
       : 0n;
+    message.guestMemoryFreeBytes = (object.guestMemoryFreeBytes !== undefined && object.guestMemoryFreeBytes !== null)
+      ? BigInt(object.guestMemoryFreeBytes)
+      : 0n;
+    message.guestMemoryAnonymousBytes =
+      (object.guestMemoryAnonymousBytes !== undefined && object.guestMemoryAnonymousBytes !== null)
+        ? BigInt(object.guestMemoryAnonymousBytes)
+        : 0n;
+    message.guestProcesses = (object.guestProcesses !== undefined && object.guestProcesses !== null)
+      ? BigInt(object.guestProcesses)
+      : 0n;
+    message.networks = object.networks?.map((e) => NetworkStats.fromPartial(e)) || [];
+    message.disks = object.disks?.map((e) => DiskStats.fromPartial(e)) || [];
+    return message;
+  },
+};
+
+function createBaseNetworkStats(): NetworkStats {
+  return {
+    name: "",
+    receivedBytes: 0n,
+    receivedPackets: 0n,
+    receiveErrors: 0n,
+    receiveDrops: 0n,
+    sentBytes: 0n,
+    sentPackets: 0n,
+    sendErrors: 0n,
+    sendDrops: 0n,
+  };
+}
+
+export const NetworkStats: MessageFns<NetworkStats> = {
+  encode(message: NetworkStats, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.name !== "") {
+      writer.uint32(10).string(message.name);
+    }
+    if (message.receivedBytes !== 0n) {
+      if (BigInt.asUintN(64, message.receivedBytes) !== message.receivedBytes) {
+        throw new globalThis.Error("value provided for field message.receivedBytes of type uint64 too large");
+      }
+      writer.uint32(16).uint64(message.receivedBytes);
+    }
+    if (message.receivedPackets !== 0n) {
+      if (BigInt.asUintN(64, message.receivedPackets) !== message.receivedPackets) {
+        throw new globalThis.Error("value provided for field message.receivedPackets of type uint64 too large");
+      }
+      writer.uint32(24).uint64(message.receivedPackets);
+    }
+    if (message.receiveErrors !== 0n) {
+      if (BigInt.asUintN(64, message.receiveErrors) !== message.receiveErrors) {
+        throw new globalThis.Error("value provided for field message.receiveErrors of type uint64 too large");
+      }
+      writer.uint32(32).uint64(message.receiveErrors);
+    }
+    if (message.receiveDrops !== 0n) {
+      if (BigInt.asUintN(64, message.receiveDrops) !== message.receiveDrops) {
+        throw new globalThis.Error("value provided for field message.receiveDrops of type uint64 too large");
+      }
+      writer.uint32(40).uint64(message.receiveDrops);
+    }
+    if (message.sentBytes !== 0n) {
+      if (BigInt.asUintN(64, message.sentBytes) !== message.sentBytes) {
+        throw new globalThis.Error("value provided for field message.sentBytes of type uint64 too large");
+      }
+      writer.uint32(48).uint64(message.sentBytes);
+    }
+    if (message.sentPackets !== 0n) {
+      if (BigInt.asUintN(64, message.sentPackets) !== message.sentPackets) {
+        throw new globalThis.Error("value provided for field message.sentPackets of type uint64 too large");
+      }
+      writer.uint32(56).uint64(message.sentPackets);
+    }
+    if (message.sendErrors !== 0n) {
+      if (BigInt.asUintN(64, message.sendErrors) !== message.sendErrors) {
+        throw new globalThis.Error("value provided for field message.sendErrors of type uint64 too large");
+      }
+      writer.uint32(64).uint64(message.sendErrors);
+    }
+    if (message.sendDrops !== 0n) {
+      if (BigInt.asUintN(64, message.sendDrops) !== message.sendDrops) {
+        throw new globalThis.Error("value provided for field message.sendDrops of type uint64 too large");
+      }
+      writer.uint32(72).uint64(message.sendDrops);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): NetworkStats {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseNetworkStats();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.name = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.receivedBytes = reader.uint64() as bigint;
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.receivedPackets = reader.uint64() as bigint;
+            continue;
+          }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.receiveErrors = reader.uint64() as bigint;
+            continue;
+          }
+          case 5: {
+            if (tag !== 40) {
+              break;
+            }
+
+            message.receiveDrops = reader.uint64() as bigint;
+            continue;
+          }
+          case 6: {
+            if (tag !== 48) {
+              break;
+            }
+
+            message.sentBytes = reader.uint64() as bigint;
+            continue;
+          }
+          case 7: {
+            if (tag !== 56) {
+              break;
+            }
+
+            message.sentPackets = reader.uint64() as bigint;
+            continue;
+          }
+          case 8: {
+            if (tag !== 64) {
+              break;
+            }
+
+            message.sendErrors = reader.uint64() as bigint;
+            continue;
+          }
+          case 9: {
+            if (tag !== 72) {
+              break;
+            }
+
+            message.sendDrops = reader.uint64() as bigint;
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create<I extends Exact<DeepPartial<NetworkStats>, I>>(base?: I): NetworkStats {
+    return NetworkStats.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<NetworkStats>, I>>(object: I): NetworkStats {
+    const message = createBaseNetworkStats();
+    message.name = object.name ?? "";
+    message.receivedBytes = (object.receivedBytes !== undefined && object.receivedBytes !== null)
+      ? BigInt(object.receivedBytes)
+      : 0n;
+    message.receivedPackets = (object.receivedPackets !== undefined && object.receivedPackets !== null)
+      ? BigInt(object.receivedPackets)
+      : 0n;
+    message.receiveErrors = (object.receiveErrors !== undefined && object.receiveErrors !== null)
+      ? BigInt(object.receiveErrors)
+      : 0n;
+    message.receiveDrops = (object.receiveDrops !== undefined && object.receiveDrops !== null)
+      ? BigInt(object.receiveDrops)
+      : 0n;
+    message.sentBytes = (object.sentBytes !== undefined && object.sentBytes !== null) ? BigInt(object.sentBytes) : 0n;
+    message.sentPackets = (object.sentPackets !== undefined && object.sentPackets !== null)
+      ? BigInt(object.sentPackets)
+      : 0n;
+    message.sendErrors = (object.sendErrors !== undefined && object.sendErrors !== null)
+      ? BigInt(object.sendErrors)
+      : 0n;
+    message.sendDrops = (object.sendDrops !== undefined && object.sendDrops !== null) ? BigInt(object.sendDrops) : 0n;
+    return message;
+  },
+};
+
+function createBaseDiskStats(): DiskStats {
+  return {
+    name: "",
+    major: 0,
+    minor: 0,
+    reads: 0n,
+    mergedReads: 0n,
+    sectorsRead: 0n,
+    readMilliseconds: 0n,
+    writes: 0n,
+    mergedWrites: 0n,
+    sectorsWritten: 0n,
+    writeMilliseconds: 0n,
+    inProgress: 0n,
+    busyMilliseconds: 0n,
+    weightedMilliseconds: 0n,
+  };
+}
+
+export const DiskStats: MessageFns<DiskStats> = {
+  encode(message: DiskStats, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.name !== "") {
+      writer.uint32(10).string(message.name);
+    }
+    if (message.major !== 0) {
+      writer.uint32(16).uint32(message.major);
+    }
+    if (message.minor !== 0) {
+      writer.uint32(24).uint32(message.minor);
+    }
+    if (message.reads !== 0n) {
+      if (BigInt.asUintN(64, message.reads) !== message.reads) {
+        throw new globalThis.Error("value provided for field message.reads of type uint64 too large");
+      }
+      writer.uint32(32).uint64(message.reads);
+    }
+    if (message.mergedReads !== 0n) {
+      if (BigInt.asUintN(64, message.mergedReads) !== message.mergedReads) {
+        throw new globalThis.Error("value provided for field message.mergedReads of type uint64 too large");
+      }
+      writer.uint32(40).uint64(message.mergedReads);
+    }
+    if (message.sectorsRead !== 0n) {
+      if (BigInt.asUintN(64, message.sectorsRead) !== message.sectorsRead) {
+        throw new globalThis.Error("value provided for field message.sectorsRead of type uint64 too large");
+      }
+      writer.uint32(48).uint64(message.sectorsRead);
+    }
+    if (message.readMilliseconds !== 0n) {
+      if (BigInt.asUintN(64, message.readMilliseconds) !== message.readMilliseconds) {
+        throw new globalThis.Error("value provided for field message.readMilliseconds of type uint64 too large");
+      }
+      writer.uint32(56).uint64(message.readMilliseconds);
+    }
+    if (message.writes !== 0n) {
+      if (BigInt.asUintN(64, message.writes) !== message.writes) {
+        throw new globalThis.Error("value provided for field message.writes of type uint64 too large");
+      }
+      writer.uint32(64).uint64(message.writes);
+    }
+    if (message.mergedWrites !== 0n) {
+      if (BigInt.asUintN(64, message.mergedWrites) !== message.mergedWrites) {
+        throw new globalThis.Error("value provided for field message.mergedWrites of type uint64 too large");
+      }
+      writer.uint32(72).uint64(message.mergedWrites);
+    }
+    if (message.sectorsWritten !== 0n) {
+      if (BigInt.asUintN(64, message.sectorsWritten) !== message.sectorsWritten) {
+        throw new globalThis.Error("value provided for field message.sectorsWritten of type uint64 too large");
+      }
+      writer.uint32(80).uint64(message.sectorsWritten);
+    }
+    if (message.writeMilliseconds !== 0n) {
+      if (BigInt.asUintN(64, message.writeMilliseconds) !== message.writeMilliseconds) {
+        throw new globalThis.Error("value provided for field message.writeMilliseconds of type uint64 too large");
+      }
+      writer.uint32(88).uint64(message.writeMilliseconds);
+    }
+    if (message.inProgress !== 0n) {
+      if (BigInt.asUintN(64, message.inProgress) !== message.inProgress) {
+        throw new globalThis.Error("value provided for field message.inProgress of type uint64 too large");
+      }
+      writer.uint32(96).uint64(message.inProgress);
+    }
+    if (message.busyMilliseconds !== 0n) {
+      if (BigInt.asUintN(64, message.busyMilliseconds) !== message.busyMilliseconds) {
+        throw new globalThis.Error("value provided for field message.busyMilliseconds of type uint64 too large");
+      }
+      writer.uint32(104).uint64(message.busyMilliseconds);
+    }
+    if (message.weightedMilliseconds !== 0n) {
+      if (BigInt.asUintN(64, message.weightedMilliseconds) !== message.weightedMilliseconds) {
+        throw new globalThis.Error("value provided for field message.weightedMilliseconds of type uint64 too large");
+      }
+      writer.uint32(112).uint64(message.weightedMilliseconds);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): DiskStats {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseDiskStats();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.name = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.major = reader.uint32();
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.minor = reader.uint32();
+            continue;
+          }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.reads = reader.uint64() as bigint;
+            continue;
+          }
+          case 5: {
+            if (tag !== 40) {
+              break;
+            }
+
+            message.mergedReads = reader.uint64() as bigint;
+            continue;
+          }
+          case 6: {
+            if (tag !== 48) {
+              break;
+            }
+
+            message.sectorsRead = reader.uint64() as bigint;
+            continue;
+          }
+          case 7: {
+            if (tag !== 56) {
+              break;
+            }
+
+            message.readMilliseconds = reader.uint64() as bigint;
+            continue;
+          }
+          case 8: {
+            if (tag !== 64) {
+              break;
+            }
+
+            message.writes = reader.uint64() as bigint;
+            continue;
+          }
+          case 9: {
+            if (tag !== 72) {
+              break;
+            }
+
+            message.mergedWrites = reader.uint64() as bigint;
+            continue;
+          }
+          case 10: {
+            if (tag !== 80) {
+              break;
+            }
+
+            message.sectorsWritten = reader.uint64() as bigint;
+            continue;
+          }
+          case 11: {
+            if (tag !== 88) {
+              break;
+            }
+
+            message.writeMilliseconds = reader.uint64() as bigint;
+            continue;
+          }
+          case 12: {
+            if (tag !== 96) {
+              break;
+            }
+
+            message.inProgress = reader.uint64() as bigint;
+            continue;
+          }
+          case 13: {
+            if (tag !== 104) {
+              break;
+            }
+
+            message.busyMilliseconds = reader.uint64() as bigint;
+            continue;
+          }
+          case 14: {
+            if (tag !== 112) {
+              break;
+            }
+
+            message.weightedMilliseconds = reader.uint64() as bigint;
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create<I extends Exact<DeepPartial<DiskStats>, I>>(base?: I): DiskStats {
+    return DiskStats.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<DiskStats>, I>>(object: I): DiskStats {
+    const message = createBaseDiskStats();
+    message.name = object.name ?? "";
+    message.major = object.major ?? 0;
+    message.minor = object.minor ?? 0;
+    message.reads = (object.reads !== undefined && object.reads !== null) ? BigInt(object.reads) : 0n;
+    message.mergedReads = (object.mergedReads !== undefined && object.mergedReads !== null)
+      ? BigInt(object.mergedReads)
+      : 0n;
+    message.sectorsRead = (object.sectorsRead !== undefined && object.sectorsRead !== null)
+      ? BigInt(object.sectorsRead)
+      : 0n;
+    message.readMilliseconds = (object.readMilliseconds !== undefined && object.readMilliseconds !== null)
+      ? BigInt(object.readMilliseconds)
+      : 0n;
+    message.writes = (object.writes !== undefined && object.writes !== null) ? BigInt(object.writes) : 0n;
+    message.mergedWrites = (object.mergedWrites !== undefined && object.mergedWrites !== null)
+      ? BigInt(object.mergedWrites)
+      : 0n;
+    message.sectorsWritten = (object.sectorsWritten !== undefined && object.sectorsWritten !== null)
+      ? BigInt(object.sectorsWritten)
+      : 0n;
+    message.writeMilliseconds = (object.writeMilliseconds !== undefined && object.writeMilliseconds !== null)
+      ? BigInt(object.writeMilliseconds)
+      : 0n;
+    message.inProgress = (object.inProgress !== undefined && object.inProgress !== null)
+      ? BigInt(object.inProgress)
+      : 0n;
+    message.busyMilliseconds = (object.busyMilliseconds !== undefined && object.busyMilliseconds !== null)
+      ? BigInt(object.busyMilliseconds)
+      : 0n;
+    message.weightedMilliseconds = (object.weightedMilliseconds !== undefined && object.weightedMilliseconds !== null)
+      ? BigInt(object.weightedMilliseconds)
+      : 0n;
     return message;
   },
 };
@@ -2605,6 +3471,26 @@ function createBaseContainerStats(): ContainerStats {
     pids: 0n,
     writableLayerBytes: 0n,
     writableLayerInodes: 0n,
+    writableLayerTotalBytes: 0n,
+    writableLayerTotalInodes: 0n,
+    cpuUserNanoseconds: 0n,
+    cpuSystemNanoseconds: 0n,
+    cpuPeriods: 0n,
+    cpuThrottledPeriods: 0n,
+    cpuThrottledNanoseconds: 0n,
+    memoryCacheBytes: 0n,
+    memoryKernelBytes: 0n,
+    memoryMappedFileBytes: 0n,
+    memoryActiveFileBytes: 0n,
+    memoryInactiveFileBytes: 0n,
+    memorySwapBytes: 0n,
+    memoryPeakBytes: 0n,
+    memoryLimitHits: 0n,
+    memoryLimitBytes: 0n,
+    outOfMemoryKills: 0n,
+    processes: 0n,
+    pidsLimit: 0n,
+    openFiles: 0n,
   };
 }
 
@@ -2666,6 +3552,128 @@ export const ContainerStats: MessageFns<ContainerStats> = {
         throw new globalThis.Error("value provided for field message.writableLayerInodes of type uint64 too large");
       }
       writer.uint32(80).uint64(message.writableLayerInodes);
+    }
+    if (message.writableLayerTotalBytes !== 0n) {
+      if (BigInt.asUintN(64, message.writableLayerTotalBytes) !== message.writableLayerTotalBytes) {
+        throw new globalThis.Error("value provided for field message.writableLayerTotalBytes of type uint64 too large");
+      }
+      writer.uint32(88).uint64(message.writableLayerTotalBytes);
+    }
+    if (message.writableLayerTotalInodes !== 0n) {
+      if (BigInt.asUintN(64, message.writableLayerTotalInodes) !== message.writableLayerTotalInodes) {
+        throw new globalThis.Error(
+          "value provided for field message.writableLayerTotalInodes of type uint64 too large",
+        );
+      }
+      writer.uint32(96).uint64(message.writableLayerTotalInodes);
+    }
+    if (message.cpuUserNanoseconds !== 0n) {
+      if (BigInt.asUintN(64, message.cpuUserNanoseconds) !== message.cpuUserNanoseconds) {
+        throw new globalThis.Error("value provided for field message.cpuUserNanoseconds of type uint64 too large");
+      }
+      writer.uint32(104).uint64(message.cpuUserNanoseconds);
+    }
+    if (message.cpuSystemNanoseconds !== 0n) {
+      if (BigInt.asUintN(64, message.cpuSystemNanoseconds) !== message.cpuSystemNanoseconds) {
+        throw new globalThis.Error("value provided for field message.cpuSystemNanoseconds of type uint64 too large");
+      }
+      writer.uint32(112).uint64(message.cpuSystemNanoseconds);
+    }
+    if (message.cpuPeriods !== 0n) {
+      if (BigInt.asUintN(64, message.cpuPeriods) !== message.cpuPeriods) {
+        throw new globalThis.Error("value provided for field message.cpuPeriods of type uint64 too large");
+      }
+      writer.uint32(120).uint64(message.cpuPeriods);
+    }
+    if (message.cpuThrottledPeriods !== 0n) {
+      if (BigInt.asUintN(64, message.cpuThrottledPeriods) !== message.cpuThrottledPeriods) {
+        throw new globalThis.Error("value provided for field message.cpuThrottledPeriods of type uint64 too large");
+      }
+      writer.uint32(128).uint64(message.cpuThrottledPeriods);
+    }
+    if (message.cpuThrottledNanoseconds !== 0n) {
+      if (BigInt.asUintN(64, message.cpuThrottledNanoseconds) !== message.cpuThrottledNanoseconds) {
+        throw new globalThis.Error("value provided for field message.cpuThrottledNanoseconds of type uint64 too large");
+      }
+      writer.uint32(136).uint64(message.cpuThrottledNanoseconds);
+    }
+    if (message.memoryCacheBytes !== 0n) {
+      if (BigInt.asUintN(64, message.memoryCacheBytes) !== message.memoryCacheBytes) {
+        throw new globalThis.Error("value provided for field message.memoryCacheBytes of type uint64 too large");
+      }
+      writer.uint32(144).uint64(message.memoryCacheBytes);
+    }
+    if (message.memoryKernelBytes !== 0n) {
+      if (BigInt.asUintN(64, message.memoryKernelBytes) !== message.memoryKernelBytes) {
+        throw new globalThis.Error("value provided for field message.memoryKernelBytes of type uint64 too large");
+      }
+      writer.uint32(152).uint64(message.memoryKernelBytes);
+    }
+    if (message.memoryMappedFileBytes !== 0n) {
+      if (BigInt.asUintN(64, message.memoryMappedFileBytes) !== message.memoryMappedFileBytes) {
+        throw new globalThis.Error("value provided for field message.memoryMappedFileBytes of type uint64 too large");
+      }
+      writer.uint32(160).uint64(message.memoryMappedFileBytes);
+    }
+    if (message.memoryActiveFileBytes !== 0n) {
+      if (BigInt.asUintN(64, message.memoryActiveFileBytes) !== message.memoryActiveFileBytes) {
+        throw new globalThis.Error("value provided for field message.memoryActiveFileBytes of type uint64 too large");
+      }
+      writer.uint32(168).uint64(message.memoryActiveFileBytes);
+    }
+    if (message.memoryInactiveFileBytes !== 0n) {
+      if (BigInt.asUintN(64, message.memoryInactiveFileBytes) !== message.memoryInactiveFileBytes) {
+        throw new globalThis.Error("value provided for field message.memoryInactiveFileBytes of type uint64 too large");
+      }
+      writer.uint32(176).uint64(message.memoryInactiveFileBytes);
+    }
+    if (message.memorySwapBytes !== 0n) {
+      if (BigInt.asUintN(64, message.memorySwapBytes) !== message.memorySwapBytes) {
+        throw new globalThis.Error("value provided for field message.memorySwapBytes of type uint64 too large");
+      }
+      writer.uint32(184).uint64(message.memorySwapBytes);
+    }
+    if (message.memoryPeakBytes !== 0n) {
+      if (BigInt.asUintN(64, message.memoryPeakBytes) !== message.memoryPeakBytes) {
+        throw new globalThis.Error("value provided for field message.memoryPeakBytes of type uint64 too large");
+      }
+      writer.uint32(192).uint64(message.memoryPeakBytes);
+    }
+    if (message.memoryLimitHits !== 0n) {
+      if (BigInt.asUintN(64, message.memoryLimitHits) !== message.memoryLimitHits) {
+        throw new globalThis.Error("value provided for field message.memoryLimitHits of type uint64 too large");
+      }
+      writer.uint32(200).uint64(message.memoryLimitHits);
+    }
+    if (message.memoryLimitBytes !== 0n) {
+      if (BigInt.asUintN(64, message.memoryLimitBytes) !== message.memoryLimitBytes) {
+        throw new globalThis.Error("value provided for field message.memoryLimitBytes of type uint64 too large");
+      }
+      writer.uint32(208).uint64(message.memoryLimitBytes);
+    }
+    if (message.outOfMemoryKills !== 0n) {
+      if (BigInt.asUintN(64, message.outOfMemoryKills) !== message.outOfMemoryKills) {
+        throw new globalThis.Error("value provided for field message.outOfMemoryKills of type uint64 too large");
+      }
+      writer.uint32(216).uint64(message.outOfMemoryKills);
+    }
+    if (message.processes !== 0n) {
+      if (BigInt.asUintN(64, message.processes) !== message.processes) {
+        throw new globalThis.Error("value provided for field message.processes of type uint64 too large");
+      }
+      writer.uint32(224).uint64(message.processes);
+    }
+    if (message.pidsLimit !== 0n) {
+      if (BigInt.asUintN(64, message.pidsLimit) !== message.pidsLimit) {
+        throw new globalThis.Error("value provided for field message.pidsLimit of type uint64 too large");
+      }
+      writer.uint32(232).uint64(message.pidsLimit);
+    }
+    if (message.openFiles !== 0n) {
+      if (BigInt.asUintN(64, message.openFiles) !== message.openFiles) {
+        throw new globalThis.Error("value provided for field message.openFiles of type uint64 too large");
+      }
+      writer.uint32(240).uint64(message.openFiles);
     }
     return writer;
   },
@@ -2763,6 +3771,166 @@ export const ContainerStats: MessageFns<ContainerStats> = {
             message.writableLayerInodes = reader.uint64() as bigint;
             continue;
           }
+          case 11: {
+            if (tag !== 88) {
+              break;
+            }
+
+            message.writableLayerTotalBytes = reader.uint64() as bigint;
+            continue;
+          }
+          case 12: {
+            if (tag !== 96) {
+              break;
+            }
+
+            message.writableLayerTotalInodes = reader.uint64() as bigint;
+            continue;
+          }
+          case 13: {
+            if (tag !== 104) {
+              break;
+            }
+
+            message.cpuUserNanoseconds = reader.uint64() as bigint;
+            continue;
+          }
+          case 14: {
+            if (tag !== 112) {
+              break;
+            }
+
+            message.cpuSystemNanoseconds = reader.uint64() as bigint;
+            continue;
+          }
+          case 15: {
+            if (tag !== 120) {
+              break;
+            }
+
+            message.cpuPeriods = reader.uint64() as bigint;
+            continue;
+          }
+          case 16: {
+            if (tag !== 128) {
+              break;
+            }
+
+            message.cpuThrottledPeriods = reader.uint64() as bigint;
+            continue;
+          }
+          case 17: {
+            if (tag !== 136) {
+              break;
+            }
+
+            message.cpuThrottledNanoseconds = reader.uint64() as bigint;
+            continue;
+          }
+          case 18: {
+            if (tag !== 144) {
+              break;
+            }
+
+            message.memoryCacheBytes = reader.uint64() as bigint;
+            continue;
+          }
+          case 19: {
+            if (tag !== 152) {
+              break;
+            }
+
+            message.memoryKernelBytes = reader.uint64() as bigint;
+            continue;
+          }
+          case 20: {
+            if (tag !== 160) {
+              break;
+            }
+
+            message.memoryMappedFileBytes = reader.uint64() as bigint;
+            continue;
+          }
+          case 21: {
+            if (tag !== 168) {
+              break;
+            }
+
+            message.memoryActiveFileBytes = reader.uint64() as bigint;
+            continue;
+          }
+          case 22: {
+            if (tag !== 176) {
+              break;
+            }
+
+            message.memoryInactiveFileBytes = reader.uint64() as bigint;
+            continue;
+          }
+          case 23: {
+            if (tag !== 184) {
+              break;
+            }
+
+            message.memorySwapBytes = reader.uint64() as bigint;
+            continue;
+          }
+          case 24: {
+            if (tag !== 192) {
+              break;
+            }
+
+            message.memoryPeakBytes = reader.uint64() as bigint;
+            continue;
+          }
+          case 25: {
+            if (tag !== 200) {
+              break;
+            }
+
+            message.memoryLimitHits = reader.uint64() as bigint;
+            continue;
+          }
+          case 26: {
+            if (tag !== 208) {
+              break;
+            }
+
+            message.memoryLimitBytes = reader.uint64() as bigint;
+            continue;
+          }
+          case 27: {
+            if (tag !== 216) {
+              break;
+            }
+
+            message.outOfMemoryKills = reader.uint64() as bigint;
+            continue;
+          }
+          case 28: {
+            if (tag !== 224) {
+              break;
+            }
+
+            message.processes = reader.uint64() as bigint;
+            continue;
+          }
+          case 29: {
+            if (tag !== 232) {
+              break;
+            }
+
+            message.pidsLimit = reader.uint64() as bigint;
+            continue;
+          }
+          case 30: {
+            if (tag !== 240) {
+              break;
+            }
+
+            message.openFiles = reader.uint64() as bigint;
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -2807,6 +3975,135 @@ export const ContainerStats: MessageFns<ContainerStats> = {
     message.writableLayerInodes = (object.writableLayerInodes !== undefined && object.writableLayerInodes !== null)
       ? BigInt(object.writableLayerInodes)
       : 0n;
+    message.writableLayerTotalBytes =
+      (object.writableLayerTotalBytes !== undefined && object.writableLayerTotalBytes !== null)
+        ? BigInt(object.writableLayerTotalBytes)
+        : 0n;
+    message.writableLayerTotalInodes =
+      (object.writableLayerTotalInodes !== undefined && object.writableLayerTotalInodes !== null)
+        ? BigInt(object.writableLayerTotalInodes)
+        : 0n;
+    message.cpuUserNanoseconds = (object.cpuUserNanoseconds !== undefined && object.cpuUserNanoseconds !== null)
+      ? BigInt(object.cpuUserNanoseconds)
+      : 0n;
+    message.cpuSystemNanoseconds = (object.cpuSystemNanoseconds !== undefined && object.cpuSystemNanoseconds !== null)
+      ? BigInt(object.cpuSystemNanoseconds)
+      : 0n;
+    message.cpuPeriods = (object.cpuPeriods !== undefined && object.cpuPeriods !== null)
+      ? BigInt(object.cpuPeriods)
+      : 0n;
+    message.cpuThrottledPeriods = (object.cpuThrottledPeriods !== undefined && object.cpuThrottledPeriods !== null)
+      ? BigInt(object.cpuThrottledPeriods)
+      : 0n;
+    message.cpuThrottledNanoseconds =
+      (object.cpuThrottledNanoseconds !== undefined && object.cpuThrottledNanoseconds !== null)
+        ? BigInt(object.cpuThrottledNanoseconds)
+        : 0n;
+    message.memoryCacheBytes = (object.memoryCacheBytes !== undefined && object.memoryCacheBytes !== null)
+      ? BigInt(object.memoryCacheBytes)
+      : 0n;
+    message.memoryKernelBytes = (object.memoryKernelBytes !== undefined && object.memoryKernelBytes !== null)
+      ? BigInt(object.memoryKernelBytes)
+      : 0n;
+    message.memoryMappedFileBytes =
+      (object.memoryMappedFileBytes !== undefined && object.memoryMappedFileBytes !== null)
+        ? BigInt(object.memoryMappedFileBytes)
+        : 0n;
+    message.memoryActiveFileBytes =
+      (object.memoryActiveFileBytes !== undefined && object.memoryActiveFileBytes !== null)
+        ? BigInt(object.memoryActiveFileBytes)
+        : 0n;
+    message.memoryInactiveFileBytes =
+      (object.memoryInactiveFileBytes !== undefined && object.memoryInactiveFileBytes !== null)
+        ? BigInt(object.memoryInactiveFileBytes)
+        : 0n;
+    message.memorySwapBytes = (object.memorySwapBytes !== undefined && object.memorySwapBytes !== null)
+      ? BigInt(object.memorySwapBytes)
+      : 0n;
+    message.memoryPeakBytes = (object.memoryPeakBytes !== undefined && object.memoryPeakBytes !== null)
+      ? BigInt(object.memoryPeakBytes)
+      : 0n;
+    message.memoryLimitHits = (object.memoryLimitHits !== undefined && object.memoryLimitHits !== null)
+      ? BigInt(object.memoryLimitHits)
+      : 0n;
+    message.memoryLimitBytes = (object.memoryLimitBytes !== undefined && object.memoryLimitBytes !== null)
+      ? BigInt(object.memoryLimitBytes)
+      : 0n;
+    message.outOfMemoryKills = (object.outOfMemoryKills !== undefined && object.outOfMemoryKills !== null)
+      ? BigInt(object.outOfMemoryKills)
+      : 0n;
+    message.processes = (object.processes !== undefined && object.processes !== null) ? BigInt(object.processes) : 0n;
+    message.pidsLimit = (object.pidsLimit !== undefined && object.pidsLimit !== null) ? BigInt(object.pidsLimit) : 0n;
+    message.openFiles = (object.openFiles !== undefined && object.openFiles !== null) ? BigInt(object.openFiles) : 0n;
+    return message;
+  },
+};
+
+function createBaseUpdateResources(): UpdateResources {
+  return { containerId: "", resources: undefined };
+}
+
+export const UpdateResources: MessageFns<UpdateResources> = {
+  encode(message: UpdateResources, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.containerId !== "") {
+      writer.uint32(10).string(message.containerId);
+    }
+    if (message.resources !== undefined) {
+      Resources.encode(message.resources, writer.uint32(18).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): UpdateResources {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseUpdateResources();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.containerId = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.resources = Resources.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create<I extends Exact<DeepPartial<UpdateResources>, I>>(base?: I): UpdateResources {
+    return UpdateResources.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<UpdateResources>, I>>(object: I): UpdateResources {
+    const message = createBaseUpdateResources();
+    message.containerId = object.containerId ?? "";
+    message.resources = (object.resources !== undefined && object.resources !== null)
+      ? Resources.fromPartial(object.resources)
+      : undefined;
     return message;
   },
 };
