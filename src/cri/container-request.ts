@@ -6,10 +6,10 @@ import {
   type ContainerConfig as WireConfig,
 } from "../../cri-proto/generated/runtime/v1/container.ts";
 import type { CreateContainerRequest } from "../../cri-proto/generated/runtime/v1/container_calls.ts";
-import type { LinuxContainerResources } from "../../cri-proto/generated/runtime/v1/resources.ts";
 import type { ContainerConfig } from "../pod/container-record.ts";
 import { checkRuntimeHandler } from "../service/node/runtime-handlers.ts";
-import { invalid, natural, oneLine, required, safeNumber, unsupported } from "./checks.ts";
+import { invalid, oneLine, required, unsupported } from "./checks.ts";
+import { containerResources } from "./resources-request.ts";
 import { containerSecurity } from "./security-request.ts";
 import { signalName } from "./signal-names.ts";
 
@@ -41,7 +41,7 @@ export function containerConfig(request: CreateContainerRequest): ContainerConfi
     terminal: config.tty,
     stdin: config.stdin,
     stopSignal: stopSignal(config.stopSignal),
-    resources: containerResources(config.linux?.resources),
+    resources: containerResources(config.linux?.resources, "config.linux.resources"),
     security: containerSecurity(config.linux?.securityContext),
   };
 }
@@ -97,29 +97,4 @@ function stopSignal(signal: Signal): string {
   const name = signalName(signal);
   if (name === undefined) throw invalid(`there is no stop signal ${signal}`);
   return name;
-}
-
-function containerResources(
-  linux: LinuxContainerResources | undefined,
-): ContainerConfig["resources"] {
-  const what = (field: string) => `config.linux.resources.${field}`;
-  for (const { limit, pageSize } of linux?.hugepageLimits ?? []) {
-    if (limit > 0n) throw unsupported(`huge pages of ${pageSize}`);
-  }
-  const adjust = safeNumber(linux?.oomScoreAdj ?? 0n, what("oom_score_adj"));
-  if (adjust < -1000 || adjust > 1000) throw invalid(`${what("oom_score_adj")} of ${adjust}`);
-  return {
-    cpuShares: natural(linux?.cpuShares ?? 0n, what("cpu_shares")),
-    cpuQuotaMicroseconds: safeNumber(linux?.cpuQuota ?? 0n, what("cpu_quota")),
-    cpuPeriodMicroseconds: natural(linux?.cpuPeriod ?? 0n, what("cpu_period")),
-    memoryLimitBytes: natural(linux?.memoryLimitInBytes ?? 0n, what("memory_limit_in_bytes")),
-    memorySwapLimitBytes: natural(
-      // -1 is "unlimited", which is what no limit means too.
-      linux?.memorySwapLimitInBytes === -1n ? 0n : (linux?.memorySwapLimitInBytes ?? 0n),
-      what("memory_swap_limit_in_bytes"),
-    ),
-    oomScoreAdjust: adjust,
-    cpusetCpus: linux?.cpusetCpus ?? "",
-    cpusetMems: linux?.cpusetMems ?? "",
-  };
 }

@@ -83,8 +83,7 @@ function imageSpec({ metadata }: Container): ImageSpec {
   return { image: reference, annotations, userSpecifiedImage, runtimeHandler, imageRef: "" };
 }
 
-function resources({ metadata }: Container): ContainerResources {
-  const { resources: limits } = metadata.config;
+function resources({ resources: limits }: Container): ContainerResources {
   return {
     linux: {
       cpuPeriod: BigInt(limits.cpuPeriodMicroseconds),
@@ -95,8 +94,11 @@ function resources({ metadata }: Container): ContainerResources {
       oomScoreAdj: BigInt(limits.oomScoreAdjust),
       cpusetCpus: limits.cpusetCpus,
       cpusetMems: limits.cpusetMems,
-      hugepageLimits: [],
-      unified: {},
+      hugepageLimits: Object.entries(limits.hugepageLimits).map(([pageSize, limit]) => ({
+        pageSize,
+        limit: BigInt(limit),
+      })),
+      unified: limits.unified,
     },
     windows: undefined,
   };

@@ -15,6 +15,7 @@ import {
 } from "./image-messages.ts";
 import type { Implemented } from "./implemented.ts";
 import { info } from "./info.ts";
+import { chunks, serverStream } from "./server-stream.ts";
 import { unary } from "./unary.ts";
 
 /** The verbs of the ImageService that LightVM has. */
@@ -25,6 +26,11 @@ export function imageService(context: NodeContext): Implemented<ImageServiceServ
       const name = filter?.image?.image;
       const images = listImages(context, name === "" ? undefined : name);
       return { images: images.map(imageMessage) };
+    }),
+    streamImages: serverStream("StreamImages", logger, ({ filter }) => {
+      const name = filter?.image?.image;
+      const images = listImages(context, name === "" ? undefined : name);
+      return chunks(images.map(imageMessage), (chunk) => ({ images: chunk }));
     }),
     imageStatus: unary("ImageStatus", "quiet", logger, ({ image: spec, verbose }) => {
       const image = imageStatus(context, imageName(spec));

@@ -5,8 +5,16 @@ import { containerVerbs } from "./container-verbs.ts";
 import type { Implemented } from "./implemented.ts";
 import { nodeVerbs } from "./node-verbs.ts";
 import { sandboxVerbs } from "./sandbox-verbs.ts";
+import { statsVerbs } from "./stats-verbs.ts";
+import { streamVerbs } from "./stream-verbs.ts";
 
 /** The verbs of the RuntimeService that LightVM has. */
 export function runtimeService(context: NodeContext): Implemented<RuntimeServiceServer> {
-  return { ...nodeVerbs(context), ...sandboxVerbs(context), ...containerVerbs(context) };
+  return {
+    ...nodeVerbs(context),
+    ...sandboxVerbs(context),
+    ...containerVerbs(context),
+    ...statsVerbs(context),
+    ...streamVerbs(context),
+  };
 }

@@ -7,6 +7,7 @@ import { removePodSandbox } from "../service/sandbox/remove.ts";
 import { runPodSandbox } from "../service/sandbox/run.ts";
 import { podSandboxDetails, podSandboxStatus } from "../service/sandbox/status.ts";
 import { stopPodSandbox } from "../service/sandbox/stop.ts";
+import { containerStatuses } from "./event-response.ts";
 import type { Implemented } from "./implemented.ts";
 import { info } from "./info.ts";
 import { sandboxConfig } from "./sandbox-request.ts";
@@ -38,7 +39,7 @@ export function sandboxVerbs(context: NodeContext): Implemented<RuntimeServiceSe
       return {
         status: podSandboxStatusMessage(sandbox),
         info: info(verbose, () => podSandboxDetails(sandbox)),
-        containersStatuses: [],
+        containersStatuses: containerStatuses(sandbox),
         timestamp: now(),
       };
     }),

@@ -2,6 +2,24 @@
 import { z } from "zod";
 import { nanoseconds, stringMap } from "./persisted.ts";
 
+/** Limits of a container; 0 or empty = not said. */
+export const containerResourcesSchema = z.object({
+  cpuShares: z.number(),
+  /** Less than 0 = no limit, said aloud. */
+  cpuQuotaMicroseconds: z.number(),
+  cpuPeriodMicroseconds: z.number(),
+  memoryLimitBytes: z.number(),
+  memorySwapLimitBytes: z.number(),
+  oomScoreAdjust: z.number(),
+  cpusetCpus: z.string(),
+  cpusetMems: z.string(),
+  /** Page size ("2MB") → bytes. */
+  hugepageLimits: z.record(z.string(), z.number()),
+  /** A file of the container's cgroup → its content. */
+  unified: stringMap,
+});
+export type ContainerResources = Readonly<z.output<typeof containerResourcesSchema>>;
+
 /** What a container was asked to be. Never changes. */
 export const containerConfigSchema = z.object({
   name: z.string(),
@@ -28,16 +46,7 @@ export const containerConfigSchema = z.object({
   stdin: z.boolean(),
   /** A signal's name, "SIGTERM"; "" = the image's. */
   stopSignal: z.string(),
-  resources: z.object({
-    cpuShares: z.number(),
-    cpuQuotaMicroseconds: z.number(),
-    cpuPeriodMicroseconds: z.number(),
-    memoryLimitBytes: z.number(),
-    memorySwapLimitBytes: z.number(),
-    oomScoreAdjust: z.number(),
-    cpusetCpus: z.string(),
-    cpusetMems: z.string(),
-  }),
+  resources: containerResourcesSchema,
   security: z.object({
     privileged: z.boolean(),
     /** "uid", "uid:gid", "name", "name:gid"; "" = the image's user. */
@@ -107,6 +116,8 @@ export const containerStatusSchema = z.object({
       message: z.string(),
     })
     .optional(),
+  /** The limits since the last UpdateContainerResources, whole. */
+  resources: containerResourcesSchema.optional(),
   /** RemoveContainer has begun and will be finished, if need be by the next lightvmd. */
   removing: z.boolean(),
 });

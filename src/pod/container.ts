@@ -1,6 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 import { LightvmError } from "../shared/errors.ts";
-import type { ContainerExit, ContainerMetadata, ContainerStatus } from "./container-record.ts";
+import type {
+  ContainerExit,
+  ContainerMetadata,
+  ContainerResources,
+  ContainerStatus,
+} from "./container-record.ts";
+import { CpuRate } from "./cpu-rate.ts";
 import { Mutex } from "./mutex.ts";
 
 /** What the CRI calls a container's state; "creating" is not shown to anyone. */
@@ -18,20 +24,25 @@ export class Container {
   readonly metadata: ContainerMetadata;
   /** Held by the verbs that must not meet: start and remove. */
   readonly lock: Mutex = new Mutex();
+  readonly cpuRate: CpuRate = new CpuRate();
   /** Resolves once the container has exited, or will never run. */
   readonly exited: Promise<void>;
   readonly #resolveExited: () => void;
   readonly #persist: (status: ContainerStatus) => void;
+  readonly #observe: (state: ContainerState) => void;
   #status: ContainerStatus;
 
   constructor(
     metadata: ContainerMetadata,
     status: ContainerStatus,
     persist: (status: ContainerStatus) => void,
+    /** Told of each new state, in order. */
+    observe: (state: ContainerState) => void,
   ) {
     this.metadata = metadata;
     this.#status = status;
     this.#persist = persist;
+    this.#observe = observe;
     const { promise, resolve } = Promise.withResolvers<void>();
     this.exited = promise;
     this.#resolveExited = resolve;
@@ -46,6 +57,11 @@ export class Container {
     return this.#status;
   }
 
+  /** Its limits as they are now. */
+  get resources(): ContainerResources {
+    return this.#status.resources ?? this.metadata.config.resources;
+  }
+
   get state(): ContainerState {
     return containerState(this.#status);
   }
@@ -57,9 +73,11 @@ export class Container {
 
   /** Writes facts down, then believes them. Throws when they cannot be written. */
   update(change: Partial<ContainerStatus>): void {
+    const before = this.state;
     const status = { ...this.#status, ...change };
     this.#persist(status);
     this.#status = status;
+    if (this.state !== before) this.#observe(this.state);
   }
 
   /**
@@ -70,6 +88,7 @@ export class Container {
     if (this.#status.exit !== undefined) return;
     this.#status = { ...this.#status, exit };
     this.#resolveExited();
+    this.#observe(this.state);
     this.#persist(this.#status);
   }
 

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 import { randomBytes } from "node:crypto";
 import { LightvmError } from "../shared/errors.ts";
-import { Container } from "./container.ts";
+import { Container, type ContainerState } from "./container.ts";
 import { type ContainerMetadata, containerName, NEW_CONTAINER } from "./container-record.ts";
+import { now } from "./persisted.ts";
+import { type PodEventKind, PodEvents } from "./pod-events.ts";
 import type { PodStore } from "./pod-store.ts";
 import { Sandbox } from "./sandbox.ts";
 import { NEW_SANDBOX, type SandboxMetadata, sandboxName } from "./sandbox-record.ts";
@@ -12,10 +14,18 @@ export function newId(): string {
   return randomBytes(32).toString("hex");
 }
 
+/** What a container's new state means to those who listen. */
+const CONTAINER_EVENTS: Partial<Record<ContainerState, PodEventKind>> = {
+  created: "created",
+  running: "started",
+  exited: "stopped",
+};
+
 /** All sandboxes and containers of the node: the store's content, as objects. */
 export class Pods {
   readonly #store: PodStore;
   readonly #sandboxes = new Map<string, Sandbox>();
+  readonly events: PodEvents = new PodEvents();
 
   /** Reads everything that was written down. Throws "data-loss" when some of it is damaged. */
   constructor(store: PodStore) {
@@ -24,8 +34,8 @@ export class Pods {
       this.#sandboxes.set(metadata.id, this.#sandboxObject(metadata, status));
     }
     for (const { metadata, status } of store.readContainers()) {
-      const container = this.#containerObject(metadata, status);
-      this.#sandboxes.get(metadata.sandboxId)?.containers.set(metadata.id, container);
+      const sandbox = this.#sandboxes.get(metadata.sandboxId);
+      sandbox?.containers.set(metadata.id, this.#containerObject(sandbox, metadata, status));
     }
   }
 
@@ -97,7 +107,9 @@ export class Pods {
   /** Forgets a sandbox and its containers. Nothing of its VM may be left. */
   removeSandbox(sandbox: Sandbox): void {
     this.#store.deleteSandbox(sandbox.id);
-    this.#sandboxes.delete(sandbox.id);
+    if (this.#sandboxes.delete(sandbox.id) && sandbox.state !== "creating") {
+      this.#tell("deleted", sandbox.id, sandbox);
+    }
   }
 
   /** Writes a container down as "creating". Throws "already-exists" when its name is taken. */
@@ -113,7 +125,7 @@ export class Pods {
       );
     }
     this.#store.insertContainer(metadata, NEW_CONTAINER);
-    const container = this.#containerObject(metadata, NEW_CONTAINER);
+    const container = this.#containerObject(sandbox, metadata, NEW_CONTAINER);
     sandbox.containers.set(metadata.id, container);
     return container;
   }
@@ -121,19 +133,37 @@ export class Pods {
   /** Forgets a container. Idempotent. */
   removeContainer(sandbox: Sandbox, container: Container): void {
     this.#store.deleteContainer(container.id);
-    sandbox.containers.delete(container.id);
+    if (sandbox.containers.delete(container.id) && container.state !== "creating") {
+      this.#tell("deleted", container.id, sandbox);
+    }
   }
 
   #sandboxObject(metadata: SandboxMetadata, status: Sandbox["status"]): Sandbox {
-    return new Sandbox(metadata, status, (changed) =>
-      this.#store.updateSandbox(metadata.id, changed),
-    );
+    const persist = (changed: Sandbox["status"]) => this.#store.updateSandbox(metadata.id, changed);
+    const sandbox: Sandbox = new Sandbox(metadata, status, persist, (state) => {
+      if (state === "ready") {
+        this.#tell("created", metadata.id, sandbox);
+        this.#tell("started", metadata.id, sandbox);
+      } else this.#tell("stopped", metadata.id, sandbox);
+    });
+    return sandbox;
   }
 
-  #containerObject(metadata: ContainerMetadata, status: Container["status"]): Container {
-    return new Container(metadata, status, (changed) =>
-      this.#store.updateContainer(metadata.id, changed),
-    );
+  #containerObject(
+    sandbox: Sandbox,
+    metadata: ContainerMetadata,
+    status: Container["status"],
+  ): Container {
+    const persist = (changed: Container["status"]) =>
+      this.#store.updateContainer(metadata.id, changed);
+    return new Container(metadata, status, persist, (state) => {
+      const kind = CONTAINER_EVENTS[state];
+      if (kind !== undefined) this.#tell(kind, metadata.id, sandbox);
+    });
+  }
+
+  #tell(kind: PodEventKind, id: string, sandbox: Sandbox): void {
+    this.events.tell({ kind, id, sandbox, at: now() });
   }
 }
 

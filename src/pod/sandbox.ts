@@ -2,6 +2,7 @@
 import { LightvmError } from "../shared/errors.ts";
 import type { PodVm, PodVmSpec } from "../toolstack/pod-vm.ts";
 import type { Container } from "./container.ts";
+import { CpuRate } from "./cpu-rate.ts";
 import { Mutex } from "./mutex.ts";
 import type { SandboxMetadata, SandboxStatus } from "./sandbox-record.ts";
 
@@ -20,11 +21,13 @@ export class Sandbox {
   readonly containers: Map<string, Container> = new Map();
   /** Held by RemovePodSandbox: one at a time. */
   readonly lock: Mutex = new Mutex();
+  readonly cpuRate: CpuRate = new CpuRate();
   /** Its VM, running or ended; none before it has booted and when nothing of it is left. */
   vm: PodVm | undefined;
   /** Resolves once the end of the VM is written down, for the sandbox and all containers. */
   concluded: Promise<void> = Promise.resolve();
   readonly #persist: (status: SandboxStatus) => void;
+  readonly #observe: (state: SandboxState) => void;
   readonly #endListeners = new Set<(message: string) => void>();
   #status: SandboxStatus;
 
@@ -32,10 +35,13 @@ export class Sandbox {
     metadata: SandboxMetadata,
     status: SandboxStatus,
     persist: (status: SandboxStatus) => void,
+    /** Told of each new state, in order. */
+    observe: (state: SandboxState) => void,
   ) {
     this.metadata = metadata;
     this.#status = status;
     this.#persist = persist;
+    this.#observe = observe;
   }
 
   get id(): string {
@@ -56,15 +62,19 @@ export class Sandbox {
 
   /** Writes facts down, then believes them. Throws when they cannot be written. */
   update(change: Partial<SandboxStatus>): void {
+    const before = this.state;
     const status = { ...this.#status, ...change };
     this.#persist(status);
     this.#status = status;
+    if (this.state !== before) this.#observe(this.state);
   }
 
   /** The end of its VM; the first one told stays. Believed even when it cannot be written. */
   settle(end: NonNullable<SandboxStatus["end"]>): void {
     if (this.#status.end !== undefined) return;
+    const before = this.state;
     this.#status = { ...this.#status, end };
+    if (this.state !== before) this.#observe(this.state);
     for (const listener of this.#endListeners) listener(end.message);
     this.#persist(this.#status);
   }

@@ -15,7 +15,7 @@ import { isSandboxId, PodDirectory } from "./pod-directory.ts";
 import type { PodVm, PodVmSpec } from "./pod-vm.ts";
 import { Shell, type ShellOptions } from "./shell.ts";
 import { Stopwatch } from "./stopwatch.ts";
-import type { HostState, Toolstack } from "./toolstack.ts";
+import type { DomainUsage, HostState, Toolstack } from "./toolstack.ts";
 import { UidPool } from "./uid-pool.ts";
 
 const MIB = 1024 * 1024;
@@ -104,6 +104,11 @@ export class LightvmToolstack implements Toolstack {
   host(): HostState {
     const { xenVersion, freeMemoryBytes, totalMemoryBytes } = this.#options.hypervisor.info();
     return { xenVersion, freeMemoryBytes, totalMemoryBytes };
+  }
+
+  domains(): ReadonlyMap<number, DomainUsage> {
+    const domains = this.#options.hypervisor.listDomains();
+    return new Map(domains.map((domain) => [domain.domid, domain]));
   }
 
   async #build(spec: PodVmSpec, uid: number, signal: AbortSignal): Promise<PodVm> {

@@ -9,6 +9,14 @@ export interface HostState {
   readonly totalMemoryBytes: bigint;
 }
 
+/** What a domain uses, by Xen's account. */
+export interface DomainUsage {
+  /** Over all vCPUs, since the domain was made. */
+  readonly cpuNanoseconds: bigint;
+  /** What Xen has given it. */
+  readonly memoryBytes: bigint;
+}
+
 /** Makes, finds again and cleans up the VMs of pods. The only way from a service to a domain. */
 export interface Toolstack {
   /**
@@ -25,4 +33,6 @@ export interface Toolstack {
   /** Destroys each domain, VMM, jail and pod directory of ours that is not in `known`. */
   destroyOrphans(known: ReadonlySet<string>): Promise<void>;
   host(): HostState;
+  /** All domains by their numbers, as one hypercall saw them. */
+  domains(): ReadonlyMap<number, DomainUsage>;
 }

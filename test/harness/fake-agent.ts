@@ -2,15 +2,23 @@
 import type { Socket } from "node:net";
 import {
   type AgentMessage,
+  ContainerStats,
   Failure_Code,
   type HostMessage,
   type ProcessExited,
+  Stats,
   Stream,
   type StreamHello,
 } from "../../cri-proto/generated/lightvm/agent/v1/agent.ts";
 
 type Reply = AgentMessage["body"] | "silence";
 type Call<Case extends string> = Extract<NonNullable<HostMessage["call"]>, { $case: Case }>;
+
+interface FakeContainer {
+  readonly arguments: string[];
+  running: boolean;
+  memoryLimit: bigint;
+}
 
 const SIGTERM = 15;
 const OUTPUTS = [Stream.STREAM_STDOUT, Stream.STREAM_STDERR];
@@ -25,7 +33,7 @@ const OUTPUTS = [Stream.STREAM_STDOUT, Stream.STREAM_STDERR];
  *   echo WORD…     (exec) writes the words        flood N     (exec) writes N bytes twice
  */
 export class FakeAgent {
-  readonly #containers = new Map<string, { arguments: string[]; running: boolean }>();
+  readonly #containers = new Map<string, FakeContainer>();
   readonly #execs = new Set<string>();
   readonly #streams = new Map<string, Socket>();
   /** What an exec does once both of its streams are there. */
@@ -52,6 +60,10 @@ export class FakeAgent {
         return this.#start(call.value.containerId);
       case "signal":
         return this.#signal(call.value);
+      case "getStats":
+        return this.#stats();
+      case "updateResources":
+        return this.#update(call.value);
       case "removeContainer":
         this.#containers.delete(call.value.containerId);
         return done();
@@ -62,12 +74,39 @@ export class FakeAgent {
     }
   }
 
-  #create({ containerId, process }: Call<"createContainer">["value"]): Reply {
+  #create({ containerId, process, resources }: Call<"createContainer">["value"]): Reply {
     const words = process?.arguments ?? [];
     if (words[0] === "missing") {
       return failure(Failure_Code.CODE_COMMAND_NOT_FOUND, 'the image has no "missing"');
     }
-    this.#containers.set(containerId, { arguments: words, running: false });
+    const memoryLimit = resources?.memoryLimitBytes ?? 0n;
+    this.#containers.set(containerId, { arguments: words, running: false, memoryLimit });
+    return done();
+  }
+
+  /** One second of CPU time and a MiB of memory for each container. */
+  #stats(): Reply {
+    const containers = [...this.#containers].map(([containerId, { memoryLimit }]) =>
+      ContainerStats.fromPartial({
+        containerId,
+        cpuNanoseconds: 1_000_000_000n,
+        memoryUsageBytes: 1_048_576n,
+        memoryWorkingSetBytes: 524_288n,
+        memoryLimitBytes: memoryLimit,
+        processes: 1n,
+      }),
+    );
+    const networks = [{ name: "eth0", receivedBytes: 7n }, { name: "net1" }];
+    const memory = { guestMemoryTotalBytes: 64n << 20n, guestMemoryAvailableBytes: 60n << 20n };
+    const disks = [{ name: "vda", sectorsRead: 8n }];
+    const value = Stats.fromPartial({ containers, networks, disks, ...memory } as Partial<Stats>);
+    return { $case: "stats", value };
+  }
+
+  #update({ containerId, resources }: Call<"updateResources">["value"]): Reply {
+    const container = this.#containers.get(containerId);
+    if (container === undefined) return failure(Failure_Code.CODE_NOT_FOUND, "no such container");
+    container.memoryLimit = resources?.memoryLimitBytes ?? 0n;
     return done();
   }
 

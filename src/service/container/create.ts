@@ -12,6 +12,7 @@ import { LightvmError } from "../../shared/errors.ts";
 import type { NodeContext } from "../node-context.ts";
 import { onFailure } from "../undo.ts";
 import { agentProcess } from "./agent-process.ts";
+import { agentResources } from "./agent-resources.ts";
 import { mergeProcess } from "./process.ts";
 
 /** Mounting an image and checking its command in the guest, under emulation too. */
@@ -68,22 +69,13 @@ function guestContainer(
   blockDeviceId: number,
 ): CreateContainer {
   const { config } = container.metadata;
-  const { resources, security } = config;
+  const { security } = config;
   return {
     containerId: container.id,
     root: { blockDeviceId, readOnly: security.readOnlyRoot },
     process: agentProcess(container.metadata),
     mounts: [],
-    resources: {
-      cpuShares: BigInt(resources.cpuShares),
-      cpuQuotaMicroseconds: BigInt(resources.cpuQuotaMicroseconds),
-      cpuPeriodMicroseconds: BigInt(resources.cpuPeriodMicroseconds),
-      memoryLimitBytes: BigInt(resources.memoryLimitBytes),
-      memorySwapLimitBytes: BigInt(resources.memorySwapLimitBytes),
-      pidsLimit: 0n,
-      cpusetCpus: resources.cpusetCpus,
-      oomScoreAdjust: BigInt(resources.oomScoreAdjust),
-    },
+    resources: agentResources(config.resources),
     maskedPaths: security.privileged ? [] : security.maskedPaths,
     readonlyPaths: security.privileged ? [] : security.readOnlyPaths,
     privileged: security.privileged,

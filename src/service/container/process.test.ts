@@ -55,6 +55,8 @@ function config(change: Partial<ContainerConfig>): ContainerConfig {
       oomScoreAdjust: 0,
       cpusetCpus: "",
       cpusetMems: "",
+      hugepageLimits: {},
+      unified: {},
     },
     security: SECURITY,
     ...change,

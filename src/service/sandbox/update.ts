@@ -1,0 +1,27 @@
+// SPDX-License-Identifier: Apache-2.0
+import { LightvmError } from "../../shared/errors.ts";
+import type { NodeContext } from "../node-context.ts";
+
+/** What a pod may use from now on; 0 = not said. */
+export interface PodResources {
+  readonly memoryLimitBytes: number;
+}
+
+/**
+ * UpdatePodSandboxResources. The VM is the pod's limit and does not change; within it the containers
+ * have limits of their own. Throws "failed-precondition" for a limit that the VM cannot hold.
+ */
+export function updatePodSandboxResources(
+  { pods }: NodeContext,
+  id: string,
+  { memoryLimitBytes }: PodResources,
+): void {
+  const sandbox = pods.getSandbox(id);
+  sandbox.requireVm();
+  const { memoryBytes } = sandbox.metadata.vm;
+  if (memoryLimitBytes <= memoryBytes) return;
+  throw new LightvmError(
+    "failed-precondition",
+    `pod ${sandbox.id} cannot have ${memoryLimitBytes} bytes: its VM has ${memoryBytes} and does not grow`,
+  );
+}
