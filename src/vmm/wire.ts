@@ -5,6 +5,7 @@ import type {
   DeviceAttached,
   Done,
   Executed,
+  Loaded,
   Prepared,
   State,
   VmmMessage,
@@ -18,6 +19,7 @@ type Body = NonNullable<VmmMessage["body"]>;
 /** What each call is answered with when it succeeds. */
 export interface VmmReplies {
   prepare: Prepared;
+  load: Loaded;
   execute: Executed;
   attachBlock: DeviceAttached;
   detachDevice: Done;
@@ -30,6 +32,7 @@ export interface VmmReplies {
 /** The oneof member that carries the reply of each call. */
 export const REPLY_CASES: Record<CallName, Body["$case"]> = {
   prepare: "prepared",
+  load: "loaded",
   execute: "executed",
   attachBlock: "deviceAttached",
   detachDevice: "done",

@@ -166,11 +166,24 @@ function answer({ call }: ClientMessage): VmmMessage["body"] | "silence" {
       phase = State_Phase.PHASE_PREPARED;
       dieIf("prepared");
       return { $case: "prepared", value: { domid, breakdown: { steps: [step("create")] } } };
+    case "load":
+      dieIf("load");
+      bootLog = files.get(call.value.bootLogFile);
+      journal = files.get(call.value.journalFile);
+      phase = State_Phase.PHASE_LOADED;
+      return { $case: "loaded", value: { breakdown: { steps: [step("copy kernel")] } } };
     case "execute":
       dieIf("execute");
       if (behaviour.hangsAt === "execute") return "silence";
-      bootLog = files.get(call.value.bootLogFile);
-      journal = files.get(call.value.journalFile);
+      if (call.value.kernelFile === 0n && phase !== State_Phase.PHASE_LOADED) {
+        const message = "no kernel is loaded";
+        return {
+          $case: "failure",
+          value: { code: Failure_Code.CODE_FAILED_PRECONDITION, message },
+        };
+      }
+      bootLog = files.get(call.value.bootLogFile) ?? bootLog;
+      journal = files.get(call.value.journalFile) ?? journal;
       phase = State_Phase.PHASE_EXECUTED;
       return { $case: "executed", value: { breakdown: { steps: [step("load")] } } };
     case "attachBlock":

@@ -3,7 +3,7 @@
 /** What a fake VMM and the guest in it do; see fake-vmm.ts. */
 export interface VmmBehaviour {
   /** Exits with code 7 at that moment ("signal": is killed with -9, after the exit is recorded). */
-  readonly dieAt?: "start" | "prepare" | "prepared" | "execute" | "boot" | "signal";
+  readonly dieAt?: "start" | "prepare" | "prepared" | "load" | "execute" | "boot" | "signal";
   /** Never answers that call. */
   readonly hangsAt?: "prepare" | "execute";
   /** Answers Prepare with NO_MEMORY and this message. */

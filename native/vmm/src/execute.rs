@@ -8,24 +8,25 @@ use lightvm_devices::{
     Bell, Bus, BusError, BusOptions, ConsoleRing, DeviceId, Entropy, Sysctl, Vsock, VsockOptions,
 };
 use lightvm_protocol::vmm::failure::Code;
-use lightvm_protocol::vmm::{Breakdown, Execute, Executed, breakdown as wire};
+use lightvm_protocol::vmm::{Breakdown, Execute, Executed, Load, breakdown};
 use lightvm_protocol::{AGENT_CONTROL_PORT, AGENT_STREAM_PORT};
-use lightvm_xen::{LoadError, PreparedDomain};
+use lightvm_xen::{LoadedKernel, PreparedDomain};
 
-use crate::failure::{Refusal, chain, invalid};
+use crate::failure::{Refusal, chain, invalid, wrong_phase};
 use crate::files::HandedFiles;
 use crate::guest::{BootLog, Guest, Parts, ring_bell};
 use crate::journal::Journal;
-use crate::prepare::{Shell, breakdown};
+use crate::load::refuse;
+use crate::prepare::{Shell, wire_step};
 
 /// The first context id that is a guest's (virtio 1.2, 5.10.4).
 const FIRST_GUEST_CID: u32 = 3;
 
 impl Shell {
-    /// Loads the guest. After a refusal the domain's memory holds nobody knows what: it is of use
-    /// for another attempt only.
+    /// Makes a guest of the shell. One that is not loaded yet is loaded by the same call; what it
+    /// holds after a refusal is of use for another attempt only.
     pub(crate) fn execute(
-        &self,
+        &mut self,
         request: &Execute,
         files: &mut HandedFiles,
     ) -> Result<(Guest, Executed), Refusal> {
@@ -35,51 +36,62 @@ impl Shell {
                 request.vsock_cid
             )));
         }
-        let domain = self.domain();
-        let mut breakdown = load(domain, request, files)?;
-        let boot_log = BootLog::new(files.take_optional(request.boot_log_file)?);
-        let journal = Journal::new(files.take_optional(request.journal_file)?);
+        let mut steps = Vec::new();
+        if request.kernel_file != 0 {
+            let load = Load {
+                kernel_file: request.kernel_file,
+                ramdisk_file: request.ramdisk_file,
+                ..Load::default()
+            };
+            steps = self.load(&load, files)?.breakdown.unwrap_or_default().steps;
+        }
+        let domain = Rc::clone(self.domain());
+        let Some(cargo) = self.cargo() else {
+            return Err(wrong_phase("no kernel is loaded"));
+        };
+        steps.push(write_boot_data(&domain, &cargo.kernel, request)?);
+        let logs = [
+            (request.boot_log_file, &mut cargo.boot_log),
+            (request.journal_file, &mut cargo.journal),
+        ];
+        for (token, file) in logs {
+            if let Some(named) = files.take_optional(token)? {
+                *file = Some(named);
+            }
+        }
+        let (boot_log, journal) = (cargo.boot_log.take(), cargo.journal.take());
         let began = Instant::now();
-        let (bus, vsock) = plug_devices(domain, request).map_err(|error| internal(&error))?;
+        let (bus, vsock) = plug_devices(&domain, request).map_err(|error| internal(&error))?;
         let console = ConsoleRing::new(domain.memory().clone(), domain.console_ring())
             .map_err(|error| internal(&error))?;
-        let nanoseconds = u64::try_from(began.elapsed().as_nanos()).unwrap_or(u64::MAX);
-        let name = "plug devices".into();
-        breakdown.steps.push(wire::Step {
-            name,
-            nanoseconds,
-            ..wire::Step::default()
+        steps.push(breakdown::Step {
+            name: "plug devices".into(),
+            nanoseconds: u64::try_from(began.elapsed().as_nanos()).unwrap_or(u64::MAX),
+            ..breakdown::Step::default()
         });
-        let domain = Rc::clone(domain);
         let guest = Guest::new(Parts {
             domain,
             bus,
             vsock,
             console,
-            boot_log,
-            journal,
+            boot_log: BootLog::new(boot_log),
+            journal: Journal::new(journal),
         });
-        Ok((
-            guest,
-            Executed {
-                breakdown: Some(breakdown),
-            },
-        ))
+        let breakdown = Some(Breakdown { steps });
+        Ok((guest, Executed { breakdown }))
     }
 }
 
-fn load(
+fn write_boot_data(
     domain: &PreparedDomain,
+    kernel: &LoadedKernel,
     request: &Execute,
-    files: &mut HandedFiles,
-) -> Result<Breakdown, Refusal> {
-    let kernel = files.take(request.kernel_file)?;
-    let ramdisk = files.take_optional(request.ramdisk_file)?;
+) -> Result<breakdown::Step, Refusal> {
     let (region, _) = domain.noxs_region();
     let command_line = format!("{} noxs={:#x}", request.command_line, region.0);
-    let steps = domain.load(&kernel, ramdisk.as_ref(), command_line.trim_start());
-    steps
-        .map(|steps| breakdown(&steps))
+    domain
+        .write_boot_data(kernel, command_line.trim_start())
+        .map(|step| wire_step(&step))
         .map_err(|error| refuse(&error))
 }
 
@@ -118,13 +130,4 @@ fn plug_devices(
 
 fn internal(error: &dyn std::error::Error) -> Refusal {
     Refusal::new(Code::Internal, chain(error))
-}
-
-fn refuse(error: &LoadError) -> Refusal {
-    let code = match error {
-        LoadError::Kernel(_) | LoadError::RamdiskTooLarge { .. } => Code::BadKernel,
-        LoadError::CommandLine => Code::Invalid,
-        LoadError::Read { .. } | LoadError::Memory(_) => Code::Internal,
-    };
-    Refusal::new(code, chain(error))
 }

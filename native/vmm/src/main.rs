@@ -7,7 +7,7 @@
 //! - [`connection`]: lightvmd's connections, and the [`files`] that come over them
 //! - [`phase`]: what can be asked when
 //! - [`prepare`]: the domain, then the [`jail`]
-//! - [`execute`]: kernel, ramdisk, devices
+//! - [`load`], [`execute`]: kernel, ramdisk; then devices
 //! - [`guest`]: a running guest: devices, console, agent, stdio
 //! - [`logs`], [`journal`]: what is written down of it
 
@@ -19,6 +19,7 @@ mod files;
 mod guest;
 mod jail;
 mod journal;
+mod load;
 mod logs;
 mod phase;
 mod poller;

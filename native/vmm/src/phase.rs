@@ -4,8 +4,8 @@
 //! ```text
 //!             prepare            execute          agent's hello
 //!   Started ──────────► Shell ──────────► Guest ───────────────► Guest (ready)
-//!                                           │ poweroff, panic, …      │
-//!                                           └────────► Ended ◄────────┘
+//!                        │  ▲               │ poweroff, panic, …      │
+//!                        └──┘ load, once    └────────► Ended ◄────────┘
 //! ```
 
 use lightvm_protocol::agent::{Hello, ProcessExited};
@@ -20,7 +20,7 @@ use crate::prepare::Shell;
 pub(crate) enum Phase {
     /// The process runs, there is no domain.
     Started,
-    /// The domain is built, nothing is loaded, all rights are given up.
+    /// The domain is built, a kernel may be loaded, all rights are given up.
     Prepared(Shell),
     /// The guest is loaded; it waits to be unpaused, boots or runs.
     Running(Box<Guest>),
@@ -46,7 +46,11 @@ impl Phase {
                 ..State::default()
             },
             Self::Prepared(shell) => State {
-                phase: state::Phase::Prepared.into(),
+                phase: if shell.is_loaded() {
+                    state::Phase::Loaded.into()
+                } else {
+                    state::Phase::Prepared.into()
+                },
                 domid: shell.domid().into(),
                 ..State::default()
             },
@@ -67,7 +71,7 @@ impl Phase {
         match self {
             Self::Running(guest) => Ok(guest),
             Self::Started => Err(wrong_phase("there is no domain yet")),
-            Self::Prepared(_) => Err(wrong_phase("nothing is loaded into the domain yet")),
+            Self::Prepared(_) => Err(wrong_phase("the guest has not been executed yet")),
             Self::Ended(ended) => {
                 let message = format!("the guest has ended: {}", ended.end.message);
                 Err(Refusal::new(Code::GuestGone, message))
@@ -75,7 +79,7 @@ impl Phase {
         }
     }
 
-    /// Why this phase can't be prepared or executed.
+    /// Why this phase can't be prepared, loaded or executed.
     pub(crate) fn refuse_transition(&self) -> Refusal {
         match self {
             Self::Started => wrong_phase("there is no domain yet"),

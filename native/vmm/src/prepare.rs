@@ -9,6 +9,7 @@ use lightvm_xen::{BuildError, Hypervisor, PrepareOptions, PreparedDomain, Step, 
 
 use crate::failure::{Refusal, chain, invalid};
 use crate::jail::{Jail, JailError};
+use crate::load::Cargo;
 
 /// Longest name of a domain, in bytes.
 const MAX_NAME: usize = 64;
@@ -16,6 +17,7 @@ const MAX_NAME: usize = 64;
 /// A domain without a guest.
 pub(crate) struct Shell {
     domain: Rc<PreparedDomain>,
+    cargo: Option<Cargo>,
 }
 
 /// Why there is no shell.
@@ -63,6 +65,7 @@ impl Shell {
         Ok((
             Self {
                 domain: Rc::new(domain),
+                cargo: None,
             },
             prepared,
         ))
@@ -77,18 +80,37 @@ impl Shell {
     pub(crate) fn domain(&self) -> &Rc<PreparedDomain> {
         &self.domain
     }
+
+    /// What has been loaded.
+    pub(crate) fn cargo(&mut self) -> Option<&mut Cargo> {
+        self.cargo.as_mut()
+    }
+
+    /// Whether a kernel is in place.
+    pub(crate) fn is_loaded(&self) -> bool {
+        self.cargo.is_some()
+    }
+
+    /// A kernel is in place.
+    pub(crate) fn put(&mut self, cargo: Cargo) {
+        self.cargo = Some(cargo);
+    }
 }
 
 /// Steps as lightvmd reads them.
 pub(crate) fn breakdown(steps: &[Step]) -> Breakdown {
-    let steps = steps.iter().map(|step| breakdown::Step {
+    Breakdown {
+        steps: steps.iter().map(wire_step).collect(),
+    }
+}
+
+/// One step as lightvmd reads it.
+pub(crate) fn wire_step(step: &Step) -> breakdown::Step {
+    breakdown::Step {
         name: step.name.into(),
         nanoseconds: step.nanoseconds,
         hypercalls: step.hypercalls,
         bytes_copied: step.bytes_copied,
-    });
-    Breakdown {
-        steps: steps.collect(),
     }
 }
 

@@ -253,7 +253,13 @@ impl Process {
                 },
                 other => Err(other.refuse_transition()),
             },
-            Call::Execute(request) => match &self.phase {
+            Call::Load(request) => match &mut self.phase {
+                Phase::Prepared(shell) => shell
+                    .load(&request, files)
+                    .map(|loaded| Some(Body::Loaded(loaded))),
+                other => Err(other.refuse_transition()),
+            },
+            Call::Execute(request) => match &mut self.phase {
                 Phase::Prepared(shell) => match shell.execute(&request, files) {
                     Ok((guest, executed)) => {
                         let channels = guest.event_channels();

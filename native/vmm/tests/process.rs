@@ -15,7 +15,8 @@ use lightvm_protocol::vmm::client_message::Call;
 use lightvm_protocol::vmm::failure::Code;
 use lightvm_protocol::vmm::vmm_message::Body;
 use lightvm_protocol::vmm::{
-    CallAgent, ClientHello, ClientMessage, Execute, GetState, Prepare, Quit, VmmMessage, state,
+    CallAgent, ClientHello, ClientMessage, Execute, GetState, Load, Prepare, Quit, VmmMessage,
+    state,
 };
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -201,6 +202,7 @@ fn calls_that_need_a_domain_are_refused() {
     let mut vmm = Vmm::start("refuses");
     let control = vmm.control();
     for call in [
+        Call::Load(Load::default()),
         Call::Execute(Execute::default()),
         Call::CallAgent(CallAgent::default()),
     ] {

@@ -61,8 +61,9 @@ fn run(arguments: &[String]) -> Result<(), Box<dyn Error>> {
     };
     let domain = PreparedDomain::prepare(&hypervisor, &options)?;
     print_steps(domain.steps());
-    let steps = domain.load(&File::open(kernel)?, ramdisk.as_ref(), command_line)?;
+    let (kernel, steps) = domain.load(&File::open(kernel)?, ramdisk.as_ref())?;
     print_steps(&steps);
+    print_steps(&[domain.write_boot_data(&kernel, command_line)?]);
     eprintln!("domain {} starts", domain.domid());
     hypervisor.unpause_domain(domain.domid())?;
     watch(&hypervisor, &domain, Duration::from_secs(number(5, 120)?))

@@ -3,8 +3,8 @@
 //!
 //! A pod VM is made in two halves. [`PreparedDomain::prepare`] does all that needs privilege: the
 //! domain, its memory and the map of it, event channels, the vCPU's first registers.
-//! [`PreparedDomain::restrict`] then gives the rights away, and [`PreparedDomain::load`] only
-//! writes guest memory.
+//! [`PreparedDomain::restrict`] then gives the rights away, and [`PreparedDomain::load`] and
+//! [`PreparedDomain::write_boot_data`] only write guest memory.
 //!
 //! No Xen library is linked: hypercalls are ioctls on `/dev/xen/privcmd`, and the version of the
 //! unstable interfaces is probed, so one static binary serves Xen 4.17 and 4.20.
@@ -20,7 +20,7 @@ mod hypervisor;
 mod memory;
 mod sysctl;
 
-pub use builder::load::LoadError;
+pub use builder::load::{LoadError, LoadedKernel};
 pub use builder::prepare::{BuildError, PrepareOptions, PreparedDomain};
 pub use builder::steps::Step;
 pub use error::XenError;

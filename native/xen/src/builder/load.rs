@@ -81,16 +81,20 @@ impl From<GuestMemoryError> for LoadError {
     }
 }
 
+/// What a domain's memory holds of a kernel: where it starts, and its ramdisk.
+#[derive(Clone, Copy, Debug)]
+pub struct LoadedKernel {
+    entry: u32,
+    ramdisk: Option<Module>,
+}
+
 impl PreparedDomain {
-    /// Puts a kernel (an uncompressed ELF with a PVH entry point), a ramdisk and a command line in
-    /// place and points the trampoline at the kernel. The domain can be unpaused then.
+    /// Puts a kernel (an uncompressed ELF with a PVH entry point) and a ramdisk in place.
     pub fn load(
         &self,
         kernel: &File,
         ramdisk: Option<&File>,
-        command_line: &str,
-    ) -> Result<Vec<Step>, LoadError> {
-        check_command_line(command_line)?;
+    ) -> Result<(LoadedKernel, Vec<Step>), LoadError> {
         let memory = &self.memory;
         let mut recorder = StepRecorder::start(0);
         let loadable = self.layout.loadable();
@@ -102,34 +106,39 @@ impl PreparedDomain {
         recorder.done("copy kernel", 0, copied);
 
         let free = image.end()..loadable.end;
-        let module = ramdisk
+        let ramdisk = ramdisk
             .map(|file| copy_ramdisk(memory, file, &free))
             .transpose()?;
-        recorder.done("copy ramdisk", 0, module.map_or(0, |module| module.size));
-
-        let copied = self.write_boot_data(command_line, module, image.entry)?;
-        recorder.done("write boot data", 0, copied);
-        Ok(recorder.finish())
+        recorder.done("copy ramdisk", 0, ramdisk.map_or(0, |module| module.size));
+        let loaded = LoadedKernel {
+            entry: image.entry,
+            ramdisk,
+        };
+        Ok((loaded, recorder.finish()))
     }
 
-    fn write_boot_data(
+    /// Writes what the kernel is told at its start and points the trampoline at it. The domain can
+    /// be unpaused then.
+    pub fn write_boot_data(
         &self,
+        kernel: &LoadedKernel,
         command_line: &str,
-        module: Option<Module>,
-        entry: u32,
-    ) -> Result<u64, LoadError> {
+    ) -> Result<Step, LoadError> {
+        check_command_line(command_line)?;
+        let mut recorder = StepRecorder::start(0);
         let command_line = [command_line.as_bytes(), &[0]].concat();
-        let modules: Vec<Module> = module.into_iter().collect();
+        let modules: Vec<Module> = kernel.ramdisk.into_iter().collect();
         let map = self.layout.memory_map();
         let info = start_info(layout::START_INFO, layout::COMMAND_LINE, &modules, &map);
-        let trampoline = trampoline(entry);
+        let trampoline = trampoline(kernel.entry);
         self.memory
             .write_slice(&command_line, GuestAddress(layout::COMMAND_LINE))?;
         self.memory
             .write_slice(&info, GuestAddress(layout::START_INFO))?;
         self.memory
             .write_slice(&trampoline, GuestAddress(layout::TRAMPOLINE))?;
-        Ok((command_line.len() + info.len() + trampoline.len()) as u64)
+        let copied = command_line.len() + info.len() + trampoline.len();
+        Ok(recorder.done("write boot data", 0, copied as u64))
     }
 }
 

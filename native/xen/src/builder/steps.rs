@@ -32,18 +32,20 @@ impl StepRecorder {
         }
     }
 
-    /// Notes what has happened since the last step.
-    pub(crate) fn done(&mut self, name: &'static str, hypercalls: u32, bytes_copied: u64) {
+    /// Notes what has happened since the last step, and tells it.
+    pub(crate) fn done(&mut self, name: &'static str, hypercalls: u32, bytes_copied: u64) -> Step {
         let now = Instant::now();
         let nanoseconds = u64::try_from((now - self.began).as_nanos()).unwrap_or(u64::MAX);
-        self.steps.push(Step {
+        let step = Step {
             name,
             nanoseconds,
             hypercalls: hypercalls.wrapping_sub(self.hypercalls),
             bytes_copied,
-        });
+        };
+        self.steps.push(step.clone());
         self.began = now;
         self.hypercalls = hypercalls;
+        step
     }
 
     pub(crate) fn finish(self) -> Vec<Step> {

@@ -70,6 +70,7 @@ export interface ClientMessage {
     | { $case: "callAgent"; value: CallAgent }
     | { $case: "getState"; value: GetState }
     | { $case: "quit"; value: Quit }
+    | { $case: "load"; value: Load }
     | undefined;
 }
 
@@ -90,6 +91,7 @@ export interface VmmMessage {
     | //
     /** event */
     { $case: "processExited"; value: ProcessExited }
+    | { $case: "loaded"; value: Loaded }
     | undefined;
 }
 
@@ -173,11 +175,28 @@ export interface Prepared {
 }
 
 /**
+ * What of the second half does not depend on the pod either, for shells that wait: kernel and
+ * ramdisk in place. Once; after a failure it may be tried again.
+ */
+export interface Load {
+  /** file tokens; 0 = none */
+  kernelFile: bigint;
+  ramdiskFile: bigint;
+  /** as in Execute, which may also name them later */
+  bootLogFile: bigint;
+  journalFile: bigint;
+}
+
+export interface Loaded {
+  breakdown: Breakdown | undefined;
+}
+
+/**
  * Second half: put the kernel and its devices in place. lightvmd unpauses the domain afterwards:
  * this process is no longer allowed to.
  */
 export interface Execute {
-  /** file tokens; 0 = none */
+  /** file tokens; 0 = none: what Load has put in place */
   kernelFile: bigint;
   ramdiskFile: bigint;
   /** `noxs=` is added by the VMM */
@@ -276,6 +295,8 @@ export const State_Phase = {
   PHASE_READY: 4,
   /** PHASE_ENDED - the guest is gone for good; `end` says how */
   PHASE_ENDED: 5,
+  /** PHASE_LOADED - a shell with kernel and ramdisk in place */
+  PHASE_LOADED: 6,
   UNRECOGNIZED: -1,
 } as const;
 
@@ -288,6 +309,7 @@ export namespace State_Phase {
   export type PHASE_EXECUTED = typeof State_Phase.PHASE_EXECUTED;
   export type PHASE_READY = typeof State_Phase.PHASE_READY;
   export type PHASE_ENDED = typeof State_Phase.PHASE_ENDED;
+  export type PHASE_LOADED = typeof State_Phase.PHASE_LOADED;
   export type UNRECOGNIZED = typeof State_Phase.UNRECOGNIZED;
 }
 
@@ -465,6 +487,9 @@ export const ClientMessage: MessageFns<ClientMessage> = {
       case "quit":
         Quit.encode(message.call.value, writer.uint32(74).fork()).join();
         break;
+      case "load":
+        Load.encode(message.call.value, writer.uint32(322).fork()).join();
+        break;
     }
     return writer;
   },
@@ -554,6 +579,14 @@ export const ClientMessage: MessageFns<ClientMessage> = {
             message.call = { $case: "quit", value: Quit.decode(reader, reader.uint32()) };
             continue;
           }
+          case 40: {
+            if (tag !== 322) {
+              break;
+            }
+
+            message.call = { $case: "load", value: Load.decode(reader, reader.uint32()) };
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -621,6 +654,12 @@ export const ClientMessage: MessageFns<ClientMessage> = {
         }
         break;
       }
+      case "load": {
+        if (object.call?.value !== undefined && object.call?.value !== null) {
+          message.call = { $case: "load", value: Load.fromPartial(object.call.value) };
+        }
+        break;
+      }
     }
     return message;
   },
@@ -665,6 +704,9 @@ export const VmmMessage: MessageFns<VmmMessage> = {
         break;
       case "processExited":
         ProcessExited.encode(message.body.value, writer.uint32(90).fork()).join();
+        break;
+      case "loaded":
+        Loaded.encode(message.body.value, writer.uint32(322).fork()).join();
         break;
     }
     return writer;
@@ -763,6 +805,14 @@ export const VmmMessage: MessageFns<VmmMessage> = {
             message.body = { $case: "processExited", value: ProcessExited.decode(reader, reader.uint32()) };
             continue;
           }
+          case 40: {
+            if (tag !== 322) {
+              break;
+            }
+
+            message.body = { $case: "loaded", value: Loaded.decode(reader, reader.uint32()) };
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -833,6 +883,12 @@ export const VmmMessage: MessageFns<VmmMessage> = {
       case "processExited": {
         if (object.body?.value !== undefined && object.body?.value !== null) {
           message.body = { $case: "processExited", value: ProcessExited.fromPartial(object.body.value) };
+        }
+        break;
+      }
+      case "loaded": {
+        if (object.body?.value !== undefined && object.body?.value !== null) {
+          message.body = { $case: "loaded", value: Loaded.fromPartial(object.body.value) };
         }
         break;
       }
@@ -1166,6 +1222,174 @@ export const Prepared: MessageFns<Prepared> = {
   fromPartial<I extends Exact<DeepPartial<Prepared>, I>>(object: I): Prepared {
     const message = createBasePrepared();
     message.domid = object.domid ?? 0;
+    message.breakdown = (object.breakdown !== undefined && object.breakdown !== null)
+      ? Breakdown.fromPartial(object.breakdown)
+      : undefined;
+    return message;
+  },
+};
+
+function createBaseLoad(): Load {
+  return { kernelFile: 0n, ramdiskFile: 0n, bootLogFile: 0n, journalFile: 0n };
+}
+
+export const Load: MessageFns<Load> = {
+  encode(message: Load, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.kernelFile !== 0n) {
+      if (BigInt.asUintN(64, message.kernelFile) !== message.kernelFile) {
+        throw new globalThis.Error("value provided for field message.kernelFile of type uint64 too large");
+      }
+      writer.uint32(8).uint64(message.kernelFile);
+    }
+    if (message.ramdiskFile !== 0n) {
+      if (BigInt.asUintN(64, message.ramdiskFile) !== message.ramdiskFile) {
+        throw new globalThis.Error("value provided for field message.ramdiskFile of type uint64 too large");
+      }
+      writer.uint32(16).uint64(message.ramdiskFile);
+    }
+    if (message.bootLogFile !== 0n) {
+      if (BigInt.asUintN(64, message.bootLogFile) !== message.bootLogFile) {
+        throw new globalThis.Error("value provided for field message.bootLogFile of type uint64 too large");
+      }
+      writer.uint32(24).uint64(message.bootLogFile);
+    }
+    if (message.journalFile !== 0n) {
+      if (BigInt.asUintN(64, message.journalFile) !== message.journalFile) {
+        throw new globalThis.Error("value provided for field message.journalFile of type uint64 too large");
+      }
+      writer.uint32(32).uint64(message.journalFile);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Load {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseLoad();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.kernelFile = reader.uint64() as bigint;
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.ramdiskFile = reader.uint64() as bigint;
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.bootLogFile = reader.uint64() as bigint;
+            continue;
+          }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.journalFile = reader.uint64() as bigint;
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create<I extends Exact<DeepPartial<Load>, I>>(base?: I): Load {
+    return Load.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<Load>, I>>(object: I): Load {
+    const message = createBaseLoad();
+    message.kernelFile = (object.kernelFile !== undefined && object.kernelFile !== null)
+      ? BigInt(object.kernelFile)
+      : 0n;
+    message.ramdiskFile = (object.ramdiskFile !== undefined && object.ramdiskFile !== null)
+      ? BigInt(object.ramdiskFile)
+      : 0n;
+    message.bootLogFile = (object.bootLogFile !== undefined && object.bootLogFile !== null)
+      ? BigInt(object.bootLogFile)
+      : 0n;
+    message.journalFile = (object.journalFile !== undefined && object.journalFile !== null)
+      ? BigInt(object.journalFile)
+      : 0n;
+    return message;
+  },
+};
+
+function createBaseLoaded(): Loaded {
+  return { breakdown: undefined };
+}
+
+export const Loaded: MessageFns<Loaded> = {
+  encode(message: Loaded, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.breakdown !== undefined) {
+      Breakdown.encode(message.breakdown, writer.uint32(10).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Loaded {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseLoaded();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.breakdown = Breakdown.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create<I extends Exact<DeepPartial<Loaded>, I>>(base?: I): Loaded {
+    return Loaded.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<Loaded>, I>>(object: I): Loaded {
+    const message = createBaseLoaded();
     message.breakdown = (object.breakdown !== undefined && object.breakdown !== null)
       ? Breakdown.fromPartial(object.breakdown)
       : undefined;
