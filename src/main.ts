@@ -4,14 +4,17 @@ import { closeSync, mkdirSync, openSync } from "node:fs";
 import { Command } from "commander";
 import { CriServer } from "./cri/server.ts";
 import { openImages } from "./image/open-images.ts";
+import { serveMetrics } from "./metrics-endpoint.ts";
 import { lockNode } from "./node-lock.ts";
 import { PodStore } from "./pod/pod-store.ts";
 import { Pods } from "./pod/pods.ts";
 import { recover } from "./pod/recovery.ts";
+import { exportPodMetrics } from "./service/node/exported-metrics.ts";
 import { DEFAULT_CONFIG_PATH, loadConfig } from "./shared/config.ts";
 import { Database } from "./shared/database.ts";
 import { describeError } from "./shared/errors.ts";
 import { createLogger } from "./shared/logger.ts";
+import { NodeMetrics } from "./shared/metrics.ts";
 import { nodePaths } from "./shared/paths.ts";
 import { VERSION } from "./shared/version.ts";
 import { LightvmToolstack } from "./toolstack/lightvm-toolstack.ts";
@@ -45,7 +48,12 @@ async function serve(configPath: string | undefined): Promise<void> {
 
   await recover({ pods, toolstack, logger }, terminated);
 
-  const context = { config, logger, pods, images, toolstack, checkNode };
+  const metrics = new NodeMetrics();
+  exportPodMetrics(metrics, pods);
+  if (config.metrics.address !== undefined) {
+    running.use(await serveMetrics(config.metrics.address, metrics, logger));
+  }
+  const context = { config, logger, metrics, pods, images, toolstack, checkNode };
   const server = await CriServer.listen(context, config.socket);
   running.defer(() => server.close());
   logger.info({ socket: config.socket, sandboxes: pods.sandboxes().length }, "lightvmd is ready");

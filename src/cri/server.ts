@@ -12,6 +12,7 @@ import type { NodeContext } from "../service/node-context.ts";
 import { LightvmError } from "../shared/errors.ts";
 import { waitFor } from "../shared/wait.ts";
 import { imageService } from "./image-service.ts";
+import { measured } from "./measure.ts";
 import { runtimeService } from "./runtime-service.ts";
 
 /** Kubelet's own limit of a message in both directions. */
@@ -39,8 +40,9 @@ export class CriServer {
       "grpc.max_receive_message_length": MAX_MESSAGE_BYTES,
       "grpc.max_send_message_length": MAX_MESSAGE_BYTES,
     });
-    server.addService(RuntimeServiceService, runtimeService(context));
-    server.addService(ImageServiceService, imageService(context));
+    const { metrics } = context;
+    server.addService(RuntimeServiceService, measured(runtimeService(context), metrics));
+    server.addService(ImageServiceService, measured(imageService(context), metrics));
     await bind(server, socket);
     return new CriServer(server, socket);
   }

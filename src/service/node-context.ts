@@ -3,12 +3,14 @@ import type { Images } from "../image/images.ts";
 import type { Pods } from "../pod/pods.ts";
 import type { Config } from "../shared/config.ts";
 import type { Logger } from "../shared/logger.ts";
+import type { NodeMetrics } from "../shared/metrics.ts";
 import type { Toolstack } from "../toolstack/toolstack.ts";
 
 /** What the verbs work with; made once, in main.ts. */
 export interface NodeContext {
   readonly config: Config;
   readonly logger: Logger;
+  readonly metrics: NodeMetrics;
   readonly pods: Pods;
   readonly images: Images;
   readonly toolstack: Toolstack;

@@ -11,6 +11,18 @@ const absolutePath = z.string().regex(/^\//, "must be an absolute path");
 const mebibytes = z.number().int().positive();
 const seconds = z.number().positive();
 
+/** "host:port" → its parts; "" = not at all. */
+const address = z
+  .string()
+  .regex(/^$|^(\[[0-9a-fA-F:.]+\]|[^:[\]]+):\d{1,5}$/, "must be host:port")
+  .transform((text) => {
+    if (text === "") return undefined;
+    const colon = text.lastIndexOf(":");
+    const host = text.slice(0, colon).replace(/^\[|\]$/g, "");
+    return { host, port: Number(text.slice(colon + 1)) };
+  })
+  .refine((parts) => parts === undefined || parts.port < 65536, "has no such port");
+
 const mirror = z.strictObject({
   /** Base URL that is asked instead, for example "https://mirror.example". */
   url: z.url({ protocol: /^https?$/ }),
@@ -38,6 +50,12 @@ const fileSchema = z.strictObject({
   log: z
     .strictObject({
       level: z.enum(["trace", "debug", "info", "warn", "error", "fatal"]).default("info"),
+    })
+    .prefault({}),
+  metrics: z
+    .strictObject({
+      /** Where Prometheus finds /metrics; "" = nowhere. Anybody who reaches it can read it. */
+      address: address.prefault(""),
     })
     .prefault({}),
   vm: z

@@ -110,6 +110,21 @@ describe("metrics", () => {
   });
 });
 
+describe("what lightvmd counts of itself", () => {
+  it("has each call by its status, boots, and pods by state", async () => {
+    const id = await running("a");
+    await expect(cri.start(id)).rejects.toThrow();
+    const text = await bench.context.metrics.registry.metrics();
+    const one = (verb: string, code: string) =>
+      expect(text).toMatch(
+        new RegExp(`lightvmd_cri_call_seconds_count{[^}]*verb="${verb}",code="${code}"} 1`),
+      );
+    one("StartContainer", "OK");
+    one("StartContainer", "FAILED_PRECONDITION");
+    expect(text).toContain("lightvmd_guest_boot_seconds_count 1");
+  });
+});
+
 describe("limits of a container", () => {
   const update = async (containerId: string, linux: Partial<LinuxContainerResources>) => {
     const { runtime } = bench.endpoint;

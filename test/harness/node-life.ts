@@ -9,6 +9,7 @@ import type { NodeContext } from "../../src/service/node-context.ts";
 import { type Config, parseConfig } from "../../src/shared/config.ts";
 import { Database } from "../../src/shared/database.ts";
 import type { Logger } from "../../src/shared/logger.ts";
+import { NodeMetrics } from "../../src/shared/metrics.ts";
 import { nodePaths } from "../../src/shared/paths.ts";
 import type { LightvmToolstack } from "../../src/toolstack/lightvm-toolstack.ts";
 
@@ -43,6 +44,7 @@ export async function startLife(
   const pods = new Pods(new PodStore(database));
   await recover({ pods, toolstack, logger }, new AbortController().signal);
   const checkNode = () => toolstack.checkFiles();
-  const context: NodeContext = { config, logger, pods, images, toolstack, checkNode };
+  const metrics = new NodeMetrics();
+  const context: NodeContext = { config, logger, metrics, pods, images, toolstack, checkNode };
   return { database, context, server: await CriServer.listen(context, config.socket) };
 }

@@ -5,6 +5,7 @@ import { newId } from "../../pod/pods.ts";
 import type { Sandbox } from "../../pod/sandbox.ts";
 import type { SandboxConfig } from "../../pod/sandbox-record.ts";
 import { supervise } from "../../pod/supervision.ts";
+import type { NodeMetrics } from "../../shared/metrics.ts";
 import type { PodVm } from "../../toolstack/pod-vm.ts";
 import type { NodeContext } from "../node-context.ts";
 import { onFailure } from "../undo.ts";
@@ -15,7 +16,7 @@ const ENTROPY_BYTES = 64;
 
 /** RunPodSandbox: a booted VM whose agent knows the pod's settings. Returns the sandbox's id. */
 export async function runPodSandbox(
-  { config, logger, pods, toolstack }: NodeContext,
+  { config, logger, metrics, pods, toolstack }: NodeContext,
   sandboxConfig: SandboxConfig,
   signal: AbortSignal,
 ): Promise<string> {
@@ -28,6 +29,7 @@ export async function runPodSandbox(
   });
   onFailure(undo, logger, "the sandbox's record", () => pods.removeSandbox(sandbox));
   const vm = await toolstack.create(sandbox.vmSpec, signal);
+  observeBoot(metrics, vm);
   onFailure(undo, logger, "the sandbox's VM", () => vm.destroy());
   await configure(vm, sandbox, signal);
   supervise(sandbox, vm, logger);
@@ -40,6 +42,11 @@ export async function runPodSandbox(
     "a pod is ready",
   );
   return sandbox.id;
+}
+
+function observeBoot(metrics: NodeMetrics, { breakdown }: PodVm): void {
+  const boot = breakdown.find(({ name, phase }) => phase === "toolstack" && name === "boot");
+  if (boot !== undefined) metrics.boots.observe(Number(boot.nanoseconds) / 1e9);
 }
 
 async function configure(vm: PodVm, sandbox: Sandbox, signal: AbortSignal): Promise<void> {
