@@ -10,13 +10,24 @@ import { runInDebian } from "./debian-folder.ts";
 import { cargoBinds, nativeSources } from "./programs.ts";
 import { CommandError } from "./run.ts";
 
+/** The unikernels' libraries. The programs themselves have neither a test harness nor a std. */
+const UNIKERNEL_LIBRARIES = "-p unikernel-platform -p unikernel-guest";
+
 const TASKS = {
   lint: [
     "cargo fmt --all --check",
     "cargo clippy --locked --workspace --all-targets -- -D warnings",
+    "cd unikernels",
+    "cargo fmt --all --check",
+    "cargo clippy --locked --workspace -- -D warnings",
+    `cargo clippy --locked ${UNIKERNEL_LIBRARIES} --all-targets -- -D warnings`,
   ].join("\n"),
   // Tests need a program's own binary beside them, so nothing here is static.
-  test: "cargo test --locked --workspace 2>&1",
+  test: [
+    "cargo test --locked --workspace 2>&1",
+    "cd unikernels",
+    `cargo test --locked ${UNIKERNEL_LIBRARIES} 2>&1`,
+  ].join("\n"),
 };
 
 const task = process.argv[2] as keyof typeof TASKS | undefined;

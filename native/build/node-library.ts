@@ -7,9 +7,11 @@ import { cacheDirectory } from "./cache.ts";
 import { buildInitramfs } from "./initramfs.ts";
 import { guestKernel } from "./kernel.ts";
 import { nativePrograms } from "./programs.ts";
+import { UNIKERNELS, unikernels } from "./unikernels.ts";
 
 /**
- * Everything that a node has in /usr/lib/lightvm, as a directory: programs, guest kernels, initramfs.
+ * Everything that a node has in /usr/lib/lightvm, as a directory: programs, guest kernels, initramfs,
+ * unikernels.
  * Its native parts come from the cache; the TypeScript is bundled anew, which takes a second.
  */
 export async function nodeLibrary(): Promise<string> {
@@ -22,6 +24,8 @@ export async function nodeLibrary(): Promise<string> {
   await copyFile(join(programs, "addon.node"), join(scratch, "addon.node"));
   await copyFile(await guestKernel("up"), join(scratch, "guest/vmlinux-up"));
   await copyFile(await guestKernel("smp"), join(scratch, "guest/vmlinux-smp"));
+  const built = await unikernels();
+  for (const name of UNIKERNELS) await copyFile(join(built, name), join(scratch, "guest", name));
   const agent = await readFile(join(programs, "lightvm-agent"));
   await buildInitramfs(agent, join(scratch, "guest/initramfs.cpio"));
   await bundlePrograms(scratch);
