@@ -136,6 +136,7 @@ export class Shell implements AsyncDisposable {
         commandLine: image.commandLine,
         vsockCid: VSOCK_CID,
         entropyDevice: true,
+        consoleContainerId: "",
       },
       wait,
     );

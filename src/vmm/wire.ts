@@ -25,6 +25,7 @@ export interface VmmReplies {
   detachDevice: Done;
   setContainerLog: Done;
   callAgent: AgentMessage;
+  powerOff: Done;
   getState: State;
   quit: Done;
 }
@@ -38,6 +39,7 @@ export const REPLY_CASES: Record<CallName, Body["$case"]> = {
   detachDevice: "done",
   setContainerLog: "done",
   callAgent: "agentReply",
+  powerOff: "done",
   getState: "state",
   quit: "done",
 };

@@ -209,6 +209,7 @@ function answer({ call }: ClientMessage): VmmMessage["body"] | "silence" {
           exits,
           deviceIds: devices,
           residentBytes: 1n,
+          alive: false,
         },
       };
     default:

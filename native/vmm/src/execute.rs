@@ -5,7 +5,7 @@ use std::rc::Rc;
 use std::time::Instant;
 
 use lightvm_devices::{
-    Bell, Bus, BusError, BusOptions, ConsoleRing, DeviceId, Entropy, Sysctl, Vsock, VsockOptions,
+    Bell, Bus, BusError, BusOptions, ConsoleRing, Entropy, Sysctl, Vsock, VsockOptions,
 };
 use lightvm_protocol::vmm::failure::Code;
 use lightvm_protocol::vmm::{Breakdown, Execute, Executed, Load, breakdown};
@@ -14,7 +14,7 @@ use lightvm_xen::{LoadedKernel, PreparedDomain};
 
 use crate::failure::{Refusal, chain, invalid, wrong_phase};
 use crate::files::HandedFiles;
-use crate::guest::{BootLog, Guest, Parts, ring_bell};
+use crate::guest::{BootLog, Console, Devices, Guest, Parts, ring_bell};
 use crate::journal::Journal;
 use crate::load::refuse;
 use crate::prepare::{Shell, wire_step};
@@ -61,8 +61,8 @@ impl Shell {
         }
         let (boot_log, journal) = (cargo.boot_log.take(), cargo.journal.take());
         let began = Instant::now();
-        let (bus, vsock) = plug_devices(&domain, request).map_err(|error| internal(&error))?;
-        let console = ConsoleRing::new(domain.memory().clone(), domain.console_ring())
+        let devices = plug_devices(&domain, request).map_err(|error| internal(&error))?;
+        let ring = ConsoleRing::new(domain.memory().clone(), domain.console_ring())
             .map_err(|error| internal(&error))?;
         steps.push(breakdown::Step {
             name: "plug devices".into(),
@@ -71,10 +71,8 @@ impl Shell {
         });
         let guest = Guest::new(Parts {
             domain,
-            bus,
-            vsock,
-            console,
-            boot_log: BootLog::new(boot_log),
+            devices,
+            console: Console::new(ring, BootLog::new(boot_log), &request.console_container_id),
             journal: Journal::new(journal),
         });
         let breakdown = Some(Breakdown { steps });
@@ -96,10 +94,7 @@ fn write_boot_data(
 }
 
 /// The devices that every guest has from the start. sysctl comes first: slot 0, id 1.
-fn plug_devices(
-    domain: &Rc<PreparedDomain>,
-    request: &Execute,
-) -> Result<(Bus, Option<DeviceId>), BusError> {
+fn plug_devices(domain: &Rc<PreparedDomain>, request: &Execute) -> Result<Devices, BusError> {
     let (region, region_pages) = domain.noxs_region();
     let doorbells = domain.doorbells();
     let ringing = Rc::clone(domain);
@@ -115,7 +110,7 @@ fn plug_devices(
             .collect(),
         notifier: Box::new(move |bell: Bell| ring_bell(&ringing, bell)),
     })?;
-    bus.plug(Box::new(Sysctl::new()))?;
+    let sysctl = bus.plug(Box::new(Sysctl::new()))?;
     let mut vsock = None;
     if request.vsock_cid != 0 {
         let ports = [AGENT_CONTROL_PORT, AGENT_STREAM_PORT];
@@ -125,7 +120,7 @@ fn plug_devices(
     if request.entropy_device {
         bus.plug(Box::new(Entropy::new()))?;
     }
-    Ok((bus, vsock))
+    Ok(Devices { bus, sysctl, vsock })
 }
 
 fn internal(error: &dyn std::error::Error) -> Refusal {

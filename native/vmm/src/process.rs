@@ -18,7 +18,7 @@ use rustix::net::SocketFlags;
 use crate::connection::{Connection, ControlError, Greeting, Hello, HelloError};
 use crate::failure::{Refusal, invalid};
 use crate::files::HandedFiles;
-use crate::guest::{Caller, Effect};
+use crate::guest::{Caller, Effect, Guest};
 use crate::jail::JailError;
 use crate::phase::Phase;
 use crate::poller::{Interest, PolledSocket, Poller, Ready, Token};
@@ -293,6 +293,7 @@ impl Process {
                 .guest()
                 .and_then(|guest| guest.call_agent(caller, request))
                 .map(|()| None),
+            Call::PowerOff(_) => self.phase.guest().and_then(Guest::power_off).map(Some),
             Call::GetState(_) => self.state().map(|state| Some(Body::State(state))),
             Call::Quit(_) => {
                 self.quitting = true;

@@ -3,7 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use lightvm_devices::{Block, BusError, Device, DeviceId};
+use lightvm_devices::{Block, BusError, Device, DeviceId, HostRequest, Sysctl};
 use lightvm_protocol::agent::AgentMessage;
 use lightvm_protocol::agent::agent_message::Body as AgentBody;
 use lightvm_protocol::agent::host_message::Call as AgentCall;
@@ -97,6 +97,16 @@ impl Guest {
         self.relay
             .logs
             .set(container_id, ContainerLog { file, terminal });
+        Ok(Body::Done(Done {}))
+    }
+
+    /// Asks the guest to shut down; its end answers.
+    pub(crate) fn power_off(&mut self) -> Result<Body, Refusal> {
+        let asked = self.bus.with_device(self.sysctl, |sysctl: &mut Sysctl| {
+            sysctl.ask(HostRequest::Poweroff);
+        });
+        asked.map_err(|error| refuse(&error))?;
+        self.settle();
         Ok(Body::Done(Done {}))
     }
 

@@ -7,6 +7,7 @@
 mod agent;
 mod boot_log;
 mod calls;
+mod console;
 mod exits;
 mod link;
 mod stdio;
@@ -17,8 +18,7 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use lightvm_devices::{
-    Bell, Bus, ConsoleRing, DeviceError, DeviceEvent, DeviceId, Event, GuestState, Vsock,
-    VsockEvent,
+    Bell, Bus, DeviceError, DeviceEvent, DeviceId, Event, GuestState, Vsock, VsockEvent,
 };
 use lightvm_protocol::AGENT_CONTROL_PORT;
 use lightvm_protocol::vmm::failure::Code;
@@ -31,6 +31,7 @@ use lightvm_xen::PreparedDomain;
 pub(crate) use self::agent::Caller;
 use self::agent::{Agent, AgentEvent};
 pub(crate) use self::boot_log::BootLog;
+pub(crate) use self::console::Console;
 use self::exits::{ContainerExits, Told};
 use self::stdio::Stdio;
 pub(crate) use self::stdio::{Client, StreamName};
@@ -61,13 +62,18 @@ enum Source {
     Console,
 }
 
+/// The bus, and those of its devices that are spoken to.
+pub(crate) struct Devices {
+    pub(crate) bus: Bus,
+    pub(crate) sysctl: DeviceId,
+    pub(crate) vsock: Option<DeviceId>,
+}
+
 /// The parts of a guest that [`crate::execute`] has made.
 pub(crate) struct Parts {
     pub(crate) domain: Rc<PreparedDomain>,
-    pub(crate) bus: Bus,
-    pub(crate) vsock: Option<DeviceId>,
-    pub(crate) console: ConsoleRing,
-    pub(crate) boot_log: BootLog,
+    pub(crate) devices: Devices,
+    pub(crate) console: Console,
     pub(crate) journal: Journal,
 }
 
@@ -75,9 +81,11 @@ pub(crate) struct Parts {
 pub(crate) struct Guest {
     domain: Rc<PreparedDomain>,
     bus: Bus,
+    sysctl: DeviceId,
     vsock: Option<DeviceId>,
-    console: ConsoleRing,
-    boot_log: BootLog,
+    /// Whether sysctl has said so.
+    alive: bool,
+    console: Console,
     journal: Journal,
     sources: BTreeMap<u32, Source>,
     relay: Relay,
@@ -103,10 +111,8 @@ impl Guest {
     pub(crate) fn new(parts: Parts) -> Self {
         let Parts {
             domain,
-            bus,
-            vsock,
+            devices: Devices { bus, sysctl, vsock },
             console,
-            boot_log,
             journal,
         } = parts;
         let doorbells = domain.doorbells();
@@ -118,9 +124,10 @@ impl Guest {
         Self {
             domain,
             bus,
+            sysctl,
             vsock,
+            alive: false,
             console,
-            boot_log,
             journal,
             sources,
             relay: Relay::default(),
@@ -151,6 +158,7 @@ impl Guest {
             domid: self.domain.domid().into(),
             agent: self.relay.agent.hello().cloned(),
             exits: self.exits.all(),
+            alive: self.alive,
             device_ids: self
                 .bus
                 .device_ids()
@@ -214,19 +222,12 @@ impl Guest {
     }
 
     fn drain_console(&mut self) {
-        let mut bytes = Vec::new();
-        if self.console.drain(&mut bytes).ring {
+        let Relay { logs, report, .. } = &mut self.relay;
+        if self.console.drain(logs, report) {
             let port = self.domain.doorbells().console.local_port;
             if let Err(error) = self.domain.event_channels().notify(port) {
-                self.relay
-                    .report
-                    .line(format_args!("cannot ring the console: {error}"));
+                report.line(format_args!("cannot ring the console: {error}"));
             }
-        }
-        if let Err(error) = self.boot_log.append(&bytes) {
-            self.relay
-                .report
-                .line(format_args!("cannot write the boot log: {error}"));
         }
     }
 
@@ -334,6 +335,7 @@ impl Guest {
     fn handle_sysctl(&mut self, state: GuestState) {
         match state {
             GuestState::Alive => {
+                self.alive = true;
                 let event = Some(guest_event::Event::Alive(Alive {}));
                 self.effects
                     .push(Effect::Event(Body::GuestEvent(GuestEvent { event })));
@@ -403,6 +405,8 @@ impl Guest {
     /// Lets go of the guest, after what it said last. Returns what there is to tell as well.
     pub(crate) fn conclude(mut self) -> (Ended, Vec<Effect>) {
         self.drain_console();
+        self.console
+            .finish(&mut self.relay.logs, &mut self.relay.report);
         let gone = Refusal::new(Code::GuestGone, "the guest has ended");
         let mut events = Vec::new();
         self.relay.agent.fail_calls(&gone, &mut events);

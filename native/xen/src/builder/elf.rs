@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-//! The kernel file: an ELF for x86-64 with a PVH entry point. It comes from the node's
-//! configuration, not from a pod; all the same every number in it is checked before use.
+//! The kernel file: an ELF for x86-64 with a PVH entry point. A unikernel's comes from an image, so
+//! every number in it is checked before use.
 
 use std::fmt;
 use std::fs::File;

@@ -71,6 +71,7 @@ export interface ClientMessage {
     | { $case: "getState"; value: GetState }
     | { $case: "quit"; value: Quit }
     | { $case: "load"; value: Load }
+    | { $case: "powerOff"; value: PowerOff }
     | undefined;
 }
 
@@ -208,6 +209,11 @@ export interface Execute {
   bootLogFile: bigint;
   /** JournalRecord, appended, framed as messages; 0 = none */
   journalFile: bigint;
+  /**
+   * Of a unikernel: its console is this container's stdout and goes where SetContainerLog says, not to
+   * the boot log. "" = there is no such container.
+   */
+  consoleContainerId: string;
 }
 
 export interface Executed {
@@ -281,6 +287,8 @@ export interface State {
   deviceIds: number[];
   /** this process's private memory */
   residentBytes: bigint;
+  /** sysctl has said ALIVE */
+  alive: boolean;
 }
 
 export const State_Phase = {
@@ -350,6 +358,13 @@ export namespace GuestEnd_Reason {
   export type REASON_DEVICE_ERROR = typeof GuestEnd_Reason.REASON_DEVICE_ERROR;
   export type REASON_AGENT_LOST = typeof GuestEnd_Reason.REASON_AGENT_LOST;
   export type UNRECOGNIZED = typeof GuestEnd_Reason.UNRECOGNIZED;
+}
+
+/**
+ * Asks the guest over sysctl to shut down in good order; GuestEvent.ended says when it has. The way to
+ * end a guest without an agent.
+ */
+export interface PowerOff {
 }
 
 /** Ends the VMM process: it unmaps the guest and exits. lightvmd then destroys the domain. */
@@ -490,6 +505,9 @@ export const ClientMessage: MessageFns<ClientMessage> = {
       case "load":
         Load.encode(message.call.value, writer.uint32(322).fork()).join();
         break;
+      case "powerOff":
+        PowerOff.encode(message.call.value, writer.uint32(370).fork()).join();
+        break;
     }
     return writer;
   },
@@ -587,6 +605,14 @@ export const ClientMessage: MessageFns<ClientMessage> = {
             message.call = { $case: "load", value: Load.decode(reader, reader.uint32()) };
             continue;
           }
+          case 46: {
+            if (tag !== 370) {
+              break;
+            }
+
+            message.call = { $case: "powerOff", value: PowerOff.decode(reader, reader.uint32()) };
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -657,6 +683,12 @@ export const ClientMessage: MessageFns<ClientMessage> = {
       case "load": {
         if (object.call?.value !== undefined && object.call?.value !== null) {
           message.call = { $case: "load", value: Load.fromPartial(object.call.value) };
+        }
+        break;
+      }
+      case "powerOff": {
+        if (object.call?.value !== undefined && object.call?.value !== null) {
+          message.call = { $case: "powerOff", value: PowerOff.fromPartial(object.call.value) };
         }
         break;
       }
@@ -1406,6 +1438,7 @@ function createBaseExecute(): Execute {
     entropyDevice: false,
     bootLogFile: 0n,
     journalFile: 0n,
+    consoleContainerId: "",
   };
 }
 
@@ -1443,6 +1476,9 @@ export const Execute: MessageFns<Execute> = {
         throw new globalThis.Error("value provided for field message.journalFile of type uint64 too large");
       }
       writer.uint32(56).uint64(message.journalFile);
+    }
+    if (message.consoleContainerId !== "") {
+      writer.uint32(66).string(message.consoleContainerId);
     }
     return writer;
   },
@@ -1516,6 +1552,14 @@ export const Execute: MessageFns<Execute> = {
             message.journalFile = reader.uint64() as bigint;
             continue;
           }
+          case 8: {
+            if (tag !== 66) {
+              break;
+            }
+
+            message.consoleContainerId = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1548,6 +1592,7 @@ export const Execute: MessageFns<Execute> = {
     message.journalFile = (object.journalFile !== undefined && object.journalFile !== null)
       ? BigInt(object.journalFile)
       : 0n;
+    message.consoleContainerId = object.consoleContainerId ?? "";
     return message;
   },
 };
@@ -2140,7 +2185,16 @@ export const GetState: MessageFns<GetState> = {
 };
 
 function createBaseState(): State {
-  return { phase: 0, domid: 0, agent: undefined, end: undefined, exits: [], deviceIds: [], residentBytes: 0n };
+  return {
+    phase: 0,
+    domid: 0,
+    agent: undefined,
+    end: undefined,
+    exits: [],
+    deviceIds: [],
+    residentBytes: 0n,
+    alive: false,
+  };
 }
 
 export const State: MessageFns<State> = {
@@ -2172,6 +2226,9 @@ export const State: MessageFns<State> = {
         throw new globalThis.Error("value provided for field message.residentBytes of type uint64 too large");
       }
       writer.uint32(56).uint64(message.residentBytes);
+    }
+    if (message.alive !== false) {
+      writer.uint32(112).bool(message.alive);
     }
     return writer;
   },
@@ -2255,6 +2312,14 @@ export const State: MessageFns<State> = {
             message.residentBytes = reader.uint64() as bigint;
             continue;
           }
+          case 14: {
+            if (tag !== 112) {
+              break;
+            }
+
+            message.alive = reader.bool();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -2281,6 +2346,7 @@ export const State: MessageFns<State> = {
     message.residentBytes = (object.residentBytes !== undefined && object.residentBytes !== null)
       ? BigInt(object.residentBytes)
       : 0n;
+    message.alive = object.alive ?? false;
     return message;
   },
 };
@@ -2506,6 +2572,49 @@ export const GuestEnd: MessageFns<GuestEnd> = {
     message.realtimeNanoseconds = (object.realtimeNanoseconds !== undefined && object.realtimeNanoseconds !== null)
       ? BigInt(object.realtimeNanoseconds)
       : 0n;
+    return message;
+  },
+};
+
+function createBasePowerOff(): PowerOff {
+  return {};
+}
+
+export const PowerOff: MessageFns<PowerOff> = {
+  encode(_: PowerOff, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): PowerOff {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBasePowerOff();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create<I extends Exact<DeepPartial<PowerOff>, I>>(base?: I): PowerOff {
+    return PowerOff.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<PowerOff>, I>>(_: I): PowerOff {
+    const message = createBasePowerOff();
     return message;
   },
 };
