@@ -8,6 +8,7 @@ import { LightvmError } from "../shared/errors.ts";
 import type { Logger } from "../shared/logger.ts";
 import { imageConfigSchema } from "./image-config.ts";
 import type { Image, ImageConfig, ImageFsInfo } from "./images.ts";
+import { unikernelOf } from "./unikernel.ts";
 
 const MIGRATIONS: readonly Migration[] = [
   `CREATE TABLE images (
@@ -38,6 +39,7 @@ const imageOfReference = z.object({ image: z.string() });
 /** Under the images' directory: where pulls work. Emptied at every start. */
 const WORK_DIRECTORY = "work";
 const FILE_SUFFIX = ".erofs";
+const KERNEL_SUFFIX = ".kernel";
 
 /** Names that lead to an image. */
 export interface ImageNames {
@@ -52,6 +54,8 @@ export interface NewImage {
   readonly config: ImageConfig;
   /** A finished EROFS file on the store's disk, synced. The store takes it over. */
   readonly path: string;
+  /** The same for the kernel of a unikernel. */
+  readonly kernelPath: string | undefined;
 }
 
 /**
@@ -94,6 +98,7 @@ export class ImageStore {
     const file = `${hexOf(image.id)}-${randomBytes(4).toString("hex")}${FILE_SUFFIX}`;
     const path = join(this.#directory, file);
     const { size } = await stat(image.path);
+    if (image.kernelPath !== undefined) await rename(image.kernelPath, kernelOf(path));
     await rename(image.path, path);
     await syncDirectory(this.#directory);
     const added = this.#database.transaction(() => {
@@ -104,7 +109,7 @@ export class ImageStore {
       this.addNames(image.id, names);
       return changes > 0;
     });
-    if (!added) await rm(path);
+    if (!added) await removeFiles(path);
   }
 
   /** Lets names lead to an image; false when it is not here. */
@@ -150,7 +155,7 @@ export class ImageStore {
   /** Removes an image with all its names. */
   async remove({ id, erofsPath }: Image): Promise<void> {
     this.#database.run("DELETE FROM images WHERE id = ? AND file = ?", [id, basename(erofsPath)]);
-    await rm(erofsPath, { force: true });
+    await removeFiles(erofsPath);
   }
 
   /** What the images' directory takes of its disk, work under way included. */
@@ -178,6 +183,8 @@ export class ImageStore {
       "SELECT name, kind FROM image_references WHERE image = ? ORDER BY name",
       [row.id],
     );
+    const erofsPath = join(this.#directory, row.file);
+    const config = parseConfig(row.config, row.id);
     const names = (wanted: string) =>
       references.filter(({ kind }) => kind === wanted).map(({ name }) => name);
     return {
@@ -185,8 +192,9 @@ export class ImageStore {
       repoTags: names("tag"),
       repoDigests: names("digest"),
       size: row.size,
-      erofsPath: join(this.#directory, row.file),
-      config: parseConfig(row.config, row.id),
+      erofsPath,
+      kernelPath: unikernelOf(config.labels) && kernelOf(erofsPath),
+      config,
       pulledAt: row.pulled_at,
     };
   }
@@ -202,7 +210,8 @@ export class ImageStore {
       this.#database.all(imageRow, "SELECT * FROM images").map(({ file }) => file),
     );
     for (const file of await readdir(this.#directory)) {
-      if (!file.endsWith(FILE_SUFFIX) || wanted.has(file)) continue;
+      if (!/\.(erofs|kernel)$/.test(file)) continue;
+      if (wanted.has(file.replace(/\.kernel$/, FILE_SUFFIX))) continue;
       logger.info({ file }, "image file without a record removed");
       await rm(join(this.#directory, file));
     }
@@ -216,6 +225,16 @@ function parseConfig(text: string, id: string): ImageConfig {
     const message = `the record of image ${id} is damaged; remove and pull the image again`;
     throw new LightvmError("data-loss", message, { cause: error });
   }
+}
+
+/** Both files of an image have one name. */
+function kernelOf(erofsPath: string): string {
+  return `${erofsPath.slice(0, -FILE_SUFFIX.length)}${KERNEL_SUFFIX}`;
+}
+
+async function removeFiles(erofsPath: string): Promise<void> {
+  await rm(kernelOf(erofsPath), { force: true });
+  await rm(erofsPath, { force: true });
 }
 
 function hexOf(id: string): string {

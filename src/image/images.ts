@@ -39,6 +39,8 @@ export interface Image {
   readonly size: number;
   /** The image's file system: an EROFS file, readable, never written to again. */
   readonly erofsPath: string;
+  /** The kernel of a unikernel, a file of its own; undefined for every other image. */
+  readonly kernelPath: string | undefined;
   readonly config: ImageConfig;
   /** When it was first pulled, milliseconds since the epoch. */
   readonly pulledAt: number;

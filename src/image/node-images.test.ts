@@ -31,6 +31,8 @@ const keepTar: PackErofs = async (tar, outPath) => {
 const GZIP = "application/vnd.oci.image.layer.v1.tar+gzip";
 const ZSTD = "application/vnd.oci.image.layer.v1.tar+zstd";
 const DOCKER = "application/vnd.docker.image.rootfs.diff.tar.gzip";
+const CONFIG = "application/vnd.oci.image.config.v1+json";
+const MANIFEST = "application/vnd.oci.image.manifest.v1+json";
 const PLAIN = "application/vnd.oci.image.layer.v1.tar";
 
 let directory: string;
@@ -110,6 +112,40 @@ describe("a pull", () => {
     registry.putImage("app", ["1"], configOf([]), []);
     await images.pull(name("1"));
     expect(images.list()).toHaveLength(1);
+  });
+
+  it("keeps the kernel of a unikernel as a file of its own", async () => {
+    const tar = layerTar([{ path: "boot/noop", content: "\x7fELF of noop" }]);
+    const layers = [registry.putBlob(gzipSync(tar), GZIP)];
+    const labels = { "io.lightvm.unikernel.kernel": "/boot/noop" };
+    registry.putImage("app", ["1"], configOf([tar], { Labels: labels }), layers);
+    await images.pull(name("1"));
+    const kernel = images.get(name("1"))?.kernelPath ?? "";
+    expect(readFileSync(kernel, "utf8")).toBe("\x7fELF of noop");
+    images = await open();
+    expect(images.get(name("1"))?.kernelPath).toBe(kernel);
+    await images.remove(name("1"));
+    expect(readdirSync(directory)).toEqual(["work"]);
+  });
+
+  it("takes a manifest's annotations for a unikernel's labels, and no others", async () => {
+    const tar = layerTar([{ path: "noop", content: "1" }]);
+    const config = registry.putBlob(Buffer.from(JSON.stringify(configOf([tar]))), CONFIG);
+    const layers = [registry.putBlob(gzipSync(tar), GZIP)];
+    const annotations = { "io.lightvm.unikernel.kernel": "noop", "org.other": "x" };
+    const document = { schemaVersion: 2, mediaType: MANIFEST, config, layers, annotations };
+    registry.putManifest("app", ["1"], document, MANIFEST);
+    await images.pull(name("1"));
+    expect(images.get(name("1"))).toMatchObject({
+      kernelPath: expect.stringMatching(/\.kernel$/),
+      config: { labels: { "io.lightvm.unikernel.kernel": "noop" } },
+    });
+  });
+
+  it("refuses a unikernel without its kernel", async () => {
+    put(["1"], "1", { config: { Labels: { "io.lightvm.unikernel.kernel": "/missing" } } });
+    await expect(images.pull(name("1"))).rejects.toThrow('the image has no file "/missing"');
+    expect(filesLeft()).toEqual([]);
   });
 
   it("does not fetch again what is here", async () => {

@@ -50,6 +50,7 @@ export class FakeImages implements Images {
       repoDigests: [`${name}@sha256:${digest}`],
       size: 4096,
       erofsPath,
+      kernelPath: undefined,
       config: CONFIG,
       pulledAt: 0,
     };

@@ -117,6 +117,14 @@ export class FileTree {
     else this.#put(entry, place.parents, place.name, layer);
   }
 
+  /** The regular file at a path; undefined when there is none. Its own name is not followed. */
+  file(path: string): Inode | undefined {
+    const { parents, name } = placeOf(path);
+    if (name === undefined) return undefined;
+    const node = this.#directory(parents, path, undefined)?.children.get(name);
+    return node instanceof Leaf && node.inode.type === "file" ? node.inode : undefined;
+  }
+
   #put(entry: TarEntry, parents: readonly string[], name: string, layer: number): void {
     this.#charge(entry);
     // Looked up before a file that stands at the new name goes.

@@ -15,6 +15,8 @@ export interface FlattenedImage extends AsyncDisposable {
   readonly contentBytes: number;
   /** The merged archive: each directory before what is in it, names in byte order. */
   tar(signal?: AbortSignal): AsyncGenerator<Uint8Array>;
+  /** The content of one regular file. Throws "data-loss" when there is none of that name. */
+  file(path: string): AsyncGenerator<Uint8Array>;
 }
 
 /**
@@ -41,6 +43,7 @@ export async function flatten(
   return {
     contentBytes: tree.contentBytes,
     tar: (tarSignal) => writeTree(tree, files, tarSignal),
+    file: (path) => oneFile(tree, files, path),
     [Symbol.asyncDispose]: () => owned.disposeAsync(),
   };
 }
@@ -62,9 +65,26 @@ async function* writeTree(
     }
     if (inode.shared) written.set(inode, path);
     yield encodeEntry({ ...inode, path });
-    if (inode.size > 0) yield* content(inode, files);
+    if (inode.size > 0) {
+      yield* content(inode, files);
+      const padding = paddingOf(inode.size);
+      if (padding > 0) yield Buffer.alloc(padding);
+    }
   }
   yield TAR_END;
+}
+
+async function* oneFile(
+  tree: FileTree,
+  files: readonly FileHandle[],
+  path: string,
+): AsyncGenerator<Uint8Array> {
+  // Names in the tree have one byte a character.
+  const inode = tree.file(Buffer.from(path).toString("latin1"));
+  if (inode === undefined) {
+    throw new LightvmError("data-loss", `the image has no file ${JSON.stringify(path)}`);
+  }
+  yield* content(inode, files);
 }
 
 /** Every name once, without recursion: depth is the image author's choice. */
@@ -93,6 +113,4 @@ async function* content(inode: Inode, files: readonly FileHandle[]): AsyncGenera
     yield await readFully(file, inode.offset + done, length);
     done += length;
   }
-  const padding = paddingOf(inode.size);
-  if (padding > 0) yield Buffer.alloc(padding);
 }

@@ -15,7 +15,13 @@ function parse(document: unknown, contentType: string = MEDIA_TYPE.ociManifest) 
 
 describe("parseManifest", () => {
   it("reads images of both families", () => {
-    const expected = { digest, config, layers: [layer], mediaType: MEDIA_TYPE.ociManifest };
+    const expected = {
+      annotations: {},
+      digest,
+      config,
+      layers: [layer],
+      mediaType: MEDIA_TYPE.ociManifest,
+    };
     expect(parse(image)).toEqual({ kind: "image", image: expected });
     const docker = {
       ...image,

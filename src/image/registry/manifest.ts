@@ -51,6 +51,7 @@ export interface ImageManifest {
   readonly config: Descriptor;
   /** In order of application. Media types are as in the manifest, any may occur. */
   readonly layers: readonly Descriptor[];
+  readonly annotations: Readonly<Record<string, string>>;
 }
 
 /** An entry of an index. */
@@ -70,6 +71,10 @@ const imageDocument = z.object({
   mediaType: z.string().optional(),
   config: descriptor,
   layers: z.array(descriptor),
+  annotations: z
+    .record(z.string(), z.string())
+    .nullish()
+    .transform((value) => value ?? {}),
   // A document that can be read as two things could be two images under one digest.
   manifests: z.undefined().optional(),
 });
@@ -111,14 +116,17 @@ export function parseManifest(raw: RawManifest, what: string): ParsedManifest {
   if (isIndexType(type)) {
     return { kind: "index", entries: check(indexDocument, document, what).manifests };
   }
-  const { config, layers } = check(imageDocument, document, what);
+  const { config, layers, annotations } = check(imageDocument, document, what);
   if (config.mediaType !== MEDIA_TYPE.ociConfig && config.mediaType !== MEDIA_TYPE.dockerConfig) {
     throw new LightvmError(
       "unimplemented",
       `${what} is not a container image: its configuration is ${JSON.stringify(config.mediaType)}`,
     );
   }
-  return { kind: "image", image: { digest: raw.digest, mediaType: type, config, layers } };
+  return {
+    kind: "image",
+    image: { digest: raw.digest, mediaType: type, config, layers, annotations },
+  };
 }
 
 /**
