@@ -3,10 +3,7 @@ import { createHash } from "node:crypto";
 import { mkdir } from "node:fs/promises";
 import { dirname } from "node:path";
 import type { Duplex } from "node:stream";
-import type {
-  ProcessExited,
-  StreamHello,
-} from "../../cri-proto/generated/lightvm/agent/v1/agent.ts";
+import { type ProcessExited, Stream } from "../../cri-proto/generated/lightvm/agent/v1/agent.ts";
 import { ClientHello_Purpose } from "../../cri-proto/generated/lightvm/vmm/v1/vmm.ts";
 import { LightvmError } from "../shared/errors.ts";
 import type { Logger } from "../shared/logger.ts";
@@ -22,7 +19,15 @@ import type { GuestEvents } from "./guest-events.ts";
 import type { Hypervisor } from "./hypervisor.ts";
 import { readJournal } from "./journal.ts";
 import type { PodDirectory, PodRecord } from "./pod-directory.ts";
-import type { AgentCall, AgentReply, BreakdownStep, PodVm, PodVmEnd } from "./pod-vm.ts";
+import type {
+  AgentCall,
+  AgentReply,
+  BreakdownStep,
+  ContainerStream,
+  ExecStream,
+  PodVm,
+  PodVmEnd,
+} from "./pod-vm.ts";
 import { endOfDomain, endOfGuest, endOfState, realtimeNanoseconds } from "./vm-end.ts";
 
 /** How long a VMM may take to tell its state once the guest has ended. */
@@ -161,11 +166,22 @@ export class LightvmPodVm implements PodVm {
     return await callAgent(this.#alive().client, call, options);
   }
 
-  async openStream(hello: StreamHello, signal: AbortSignal): Promise<Duplex> {
-    this.#alive();
-    const first = encodeHello({ purpose: ClientHello_Purpose.PURPOSE_STREAM, stream: hello });
-    const wait = { signal, timeoutMs: this.#context.vmmTimeoutMs };
-    return await connectToVmm(this.#directory.socket, first, wait);
+  async openStream(stream: ExecStream, signal: AbortSignal): Promise<Duplex> {
+    const purpose = ClientHello_Purpose.PURPOSE_STREAM;
+    return await this.#connect({ purpose, stream: { ...stream, forwardId: "" } }, signal);
+  }
+
+  async attachStream(attached: ContainerStream, signal: AbortSignal): Promise<Duplex> {
+    const { containerId, endsStdin } = attached;
+    const stream = { containerId, execId: "", stream: attached.stream, forwardId: "" };
+    const purpose = ClientHello_Purpose.PURPOSE_ATTACH;
+    return await this.#connect({ purpose, stream, endsStdin }, signal);
+  }
+
+  async openForward(forwardId: string, signal: AbortSignal): Promise<Duplex> {
+    const unspecified = { containerId: "", execId: "", stream: Stream.STREAM_UNSPECIFIED };
+    const purpose = ClientHello_Purpose.PURPOSE_STREAM;
+    return await this.#connect({ purpose, stream: { ...unspecified, forwardId } }, signal);
   }
 
   onProcessExited(listener: (exit: ProcessExited) => void): () => void {
@@ -222,6 +238,12 @@ export class LightvmPodVm implements PodVm {
     const { deviceId } = await client.call("attachBlock", { file, serial }, wait);
     this.#update({ images: { ...this.#record.images, [path]: deviceId } });
     return deviceId;
+  }
+
+  async #connect(hello: Parameters<typeof encodeHello>[0], signal: AbortSignal): Promise<Duplex> {
+    this.#alive();
+    const wait = { signal, timeoutMs: this.#context.vmmTimeoutMs };
+    return await connectToVmm(this.#directory.socket, encodeHello(hello), wait);
   }
 
   #hand(

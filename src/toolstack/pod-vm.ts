@@ -41,6 +41,17 @@ export interface PodVmEnd {
   readonly at: bigint;
 }
 
+/** One stdio stream of an exec. */
+export type ExecStream = Pick<StreamHello, "containerId" | "execId" | "stream">;
+
+/** One stdio stream of a container's first process. */
+export interface ContainerStream {
+  readonly containerId: string;
+  readonly stream: StreamHello["stream"];
+  /** The container's stdin ends with this one. */
+  readonly endsStdin: boolean;
+}
+
 /**
  * The VM of one pod, running or ended. Lives as long as lightvmd knows the pod; a restarted
  * lightvmd adopts it again (`Toolstack.adopt`).
@@ -69,7 +80,11 @@ export interface PodVm {
   /** One call to the agent. Throws LightvmError; agent failures keep their meaning in `code`. */
   call(call: AgentCall, options: { signal: AbortSignal; timeoutMs?: number }): Promise<AgentReply>;
   /** Opens one stdio stream of an exec; must be open before the Exec call. */
-  openStream(hello: StreamHello, signal: AbortSignal): Promise<Duplex>;
+  openStream(stream: ExecStream, signal: AbortSignal): Promise<Duplex>;
+  /** Joins one stdio stream of a container that runs; ends at once when there is no such stream. */
+  attachStream(stream: ContainerStream, signal: AbortSignal): Promise<Duplex>;
+  /** Opens our end of a forwarded connection; must be open before the PortForward call. */
+  openForward(forwardId: string, signal: AbortSignal): Promise<Duplex>;
   /** Exits of containers and execs, from the moment of subscription. Returns the unsubscribe. */
   onProcessExited(listener: (exit: ProcessExited) => void): () => void;
   /** Exits of containers that this VM has seen so far, also before lightvmd's last start. */

@@ -8,7 +8,12 @@ import { encodeFrame } from "./framing.ts";
 
 /** The first message of every connection, framed. */
 export function encodeHello(hello: Pick<ClientHello, "purpose"> & Partial<ClientHello>): Buffer {
-  const message: ClientHello = { stream: undefined, fileToken: 0n, ...hello };
+  const message: ClientHello = {
+    stream: undefined,
+    fileToken: 0n,
+    endsStdin: false,
+    ...hello,
+  };
   return encodeFrame(ClientHello.encode(message).finish());
 }
 

@@ -19,10 +19,13 @@ export const protobufFileName = "lightvm/agent/v1/agent.proto";
  *   host port 1024, CONTROL  one for the guest's life. The agent sends AgentMessage, the VMM
  *                            HostMessage. The first AgentMessage is `hello`; its arrival is what
  *                            "the pod has booted" means.
- *   host port 1025, STREAM   one for each direction of a process's stdio. The agent sends one
+ *   host port 1025, STREAM   one for each direction of a process's stdio, and one for both
+ *                            directions of a forwarded connection. The agent sends one
  *                            StreamHello, after which the connection carries raw bytes: to the
  *                            host for STDOUT and STDERR, to the guest for STDIN. The end of the
- *                            stream is the connection's shutdown.
+ *                            stream is the connection's shutdown. A reset by the host means that
+ *                            nobody reads an exec's output any more: its pipe is closed, its
+ *                            terminal hangs up.
  *
  * Framing of messages: a four-byte little-endian length, then that many bytes of protobuf.
  * A message is at most 4 MiB; a longer length ends the connection.
@@ -61,6 +64,8 @@ export interface HostMessage {
     | { $case: "getStats"; value: GetStats }
     | { $case: "shutdown"; value: Shutdown }
     | { $case: "ping"; value: Ping }
+    | { $case: "resizeTerminal"; value: ResizeTerminal }
+    | { $case: "portForward"; value: PortForward }
     | { $case: "updateResources"; value: UpdateResources }
     | undefined;
 }
@@ -280,6 +285,27 @@ export interface Signal {
   all: boolean;
 }
 
+/** Gives a process's terminal another size; the kernel tells the process (SIGWINCH). */
+export interface ResizeTerminal {
+  containerId: string;
+  /** empty: the container's first process */
+  execId: string;
+  /** characters, 1..65535 */
+  width: number;
+  height: number;
+}
+
+/**
+ * Connects to a TCP port of the pod: 127.0.0.1, then ::1. Before the reply the agent opens a STREAM
+ * connection with `forward_id` in its hello, spliced to the port with half-closes.
+ */
+export interface PortForward {
+  /** unique in the guest's life */
+  forwardId: string;
+  /** 1..65535 */
+  port: number;
+}
+
 /** Unmounts and forgets a container that does not run. Idempotent. */
 export interface RemoveContainer {
   containerId: string;
@@ -408,6 +434,8 @@ export interface StreamHello {
   /** empty: the container's first process */
   execId: string;
   stream: Stream;
+  /** of a PortForward; then the other fields are empty */
+  forwardId: string;
 }
 
 function createBaseHostMessage(): HostMessage {
@@ -449,6 +477,12 @@ export const HostMessage: MessageFns<HostMessage> = {
         break;
       case "ping":
         Ping.encode(message.call.value, writer.uint32(82).fork()).join();
+        break;
+      case "resizeTerminal":
+        ResizeTerminal.encode(message.call.value, writer.uint32(226).fork()).join();
+        break;
+      case "portForward":
+        PortForward.encode(message.call.value, writer.uint32(234).fork()).join();
         break;
       case "updateResources":
         UpdateResources.encode(message.call.value, writer.uint32(274).fork()).join();
@@ -550,6 +584,22 @@ export const HostMessage: MessageFns<HostMessage> = {
             message.call = { $case: "ping", value: Ping.decode(reader, reader.uint32()) };
             continue;
           }
+          case 28: {
+            if (tag !== 226) {
+              break;
+            }
+
+            message.call = { $case: "resizeTerminal", value: ResizeTerminal.decode(reader, reader.uint32()) };
+            continue;
+          }
+          case 29: {
+            if (tag !== 234) {
+              break;
+            }
+
+            message.call = { $case: "portForward", value: PortForward.decode(reader, reader.uint32()) };
+            continue;
+          }
           case 34: {
             if (tag !== 274) {
               break;
@@ -628,6 +678,18 @@ export const HostMessage: MessageFns<HostMessage> = {
       case "ping": {
         if (object.call?.value !== undefined && object.call?.value !== null) {
           message.call = { $case: "ping", value: Ping.fromPartial(object.call.value) };
+        }
+        break;
+      }
+      case "resizeTerminal": {
+        if (object.call?.value !== undefined && object.call?.value !== null) {
+          message.call = { $case: "resizeTerminal", value: ResizeTerminal.fromPartial(object.call.value) };
+        }
+        break;
+      }
+      case "portForward": {
+        if (object.call?.value !== undefined && object.call?.value !== null) {
+          message.call = { $case: "portForward", value: PortForward.fromPartial(object.call.value) };
         }
         break;
       }
@@ -2557,6 +2619,164 @@ export const Signal: MessageFns<Signal> = {
   },
 };
 
+function createBaseResizeTerminal(): ResizeTerminal {
+  return { containerId: "", execId: "", width: 0, height: 0 };
+}
+
+export const ResizeTerminal: MessageFns<ResizeTerminal> = {
+  encode(message: ResizeTerminal, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.containerId !== "") {
+      writer.uint32(10).string(message.containerId);
+    }
+    if (message.execId !== "") {
+      writer.uint32(18).string(message.execId);
+    }
+    if (message.width !== 0) {
+      writer.uint32(24).uint32(message.width);
+    }
+    if (message.height !== 0) {
+      writer.uint32(32).uint32(message.height);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ResizeTerminal {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseResizeTerminal();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.containerId = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.execId = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.width = reader.uint32();
+            continue;
+          }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.height = reader.uint32();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create<I extends Exact<DeepPartial<ResizeTerminal>, I>>(base?: I): ResizeTerminal {
+    return ResizeTerminal.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<ResizeTerminal>, I>>(object: I): ResizeTerminal {
+    const message = createBaseResizeTerminal();
+    message.containerId = object.containerId ?? "";
+    message.execId = object.execId ?? "";
+    message.width = object.width ?? 0;
+    message.height = object.height ?? 0;
+    return message;
+  },
+};
+
+function createBasePortForward(): PortForward {
+  return { forwardId: "", port: 0 };
+}
+
+export const PortForward: MessageFns<PortForward> = {
+  encode(message: PortForward, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.forwardId !== "") {
+      writer.uint32(10).string(message.forwardId);
+    }
+    if (message.port !== 0) {
+      writer.uint32(16).uint32(message.port);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): PortForward {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBasePortForward();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.forwardId = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.port = reader.uint32();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create<I extends Exact<DeepPartial<PortForward>, I>>(base?: I): PortForward {
+    return PortForward.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<PortForward>, I>>(object: I): PortForward {
+    const message = createBasePortForward();
+    message.forwardId = object.forwardId ?? "";
+    message.port = object.port ?? 0;
+    return message;
+  },
+};
+
 function createBaseRemoveContainer(): RemoveContainer {
   return { containerId: "" };
 }
@@ -4195,7 +4415,7 @@ export const Ping: MessageFns<Ping> = {
 };
 
 function createBaseStreamHello(): StreamHello {
-  return { containerId: "", execId: "", stream: 0 };
+  return { containerId: "", execId: "", stream: 0, forwardId: "" };
 }
 
 export const StreamHello: MessageFns<StreamHello> = {
@@ -4208,6 +4428,9 @@ export const StreamHello: MessageFns<StreamHello> = {
     }
     if (message.stream !== 0) {
       writer.uint32(24).int32(message.stream);
+    }
+    if (message.forwardId !== "") {
+      writer.uint32(34).string(message.forwardId);
     }
     return writer;
   },
@@ -4249,6 +4472,14 @@ export const StreamHello: MessageFns<StreamHello> = {
             message.stream = reader.int32() as any;
             continue;
           }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.forwardId = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -4269,6 +4500,7 @@ export const StreamHello: MessageFns<StreamHello> = {
     message.containerId = object.containerId ?? "";
     message.execId = object.execId ?? "";
     message.stream = object.stream ?? 0;
+    message.forwardId = object.forwardId ?? "";
     return message;
   },
 };

@@ -20,8 +20,12 @@ export const protobufFileName = "lightvm/vmm/v1/vmm.proto";
  * ClientHello, which says what the connection is for:
  *
  *   CONTROL  ClientMessage one way, VmmMessage the other. Events go to every control connection.
- *   STREAM   raw bytes of one stdio stream of an exec, spliced to the agent's connection. It must
- *            be opened before the Exec call that it belongs to; it ends with the stream.
+ *   STREAM   raw bytes of one stdio stream of an exec, or both ways of a forwarded connection,
+ *            spliced to the agent's connection. It must be opened before the Exec or PortForward
+ *            call that it belongs to; it ends with the stream.
+ *   ATTACH   raw bytes of one stdio stream of a container's first process, which must run. Output
+ *            is a copy of what goes into the log from now on; any number may be attached, and the
+ *            slowest slows the container. Closed at once when there is no such stream.
  *   FILE     carries one open file descriptor (SCM_RIGHTS, on the hello's first byte). The VMM
  *            answers with one byte 0 once it holds the descriptor under `file_token`; a later
  *            request consumes it by that token. The VMM can open nothing by itself: every file
@@ -33,12 +37,14 @@ export const protobufFileName = "lightvm/vmm/v1/vmm.proto";
 
 export interface ClientHello {
   purpose: ClientHello_Purpose;
-  /** for STREAM */
+  /** for STREAM and ATTACH */
   stream:
     | StreamHello
     | undefined;
   /** for FILE; unique within this VMM's life, not 0 */
   fileToken: bigint;
+  /** for ATTACH to STDIN: with it, the container's ends */
+  endsStdin: boolean;
 }
 
 export const ClientHello_Purpose = {
@@ -46,6 +52,7 @@ export const ClientHello_Purpose = {
   PURPOSE_CONTROL: 1,
   PURPOSE_STREAM: 2,
   PURPOSE_FILE: 3,
+  PURPOSE_ATTACH: 4,
   UNRECOGNIZED: -1,
 } as const;
 
@@ -56,6 +63,7 @@ export namespace ClientHello_Purpose {
   export type PURPOSE_CONTROL = typeof ClientHello_Purpose.PURPOSE_CONTROL;
   export type PURPOSE_STREAM = typeof ClientHello_Purpose.PURPOSE_STREAM;
   export type PURPOSE_FILE = typeof ClientHello_Purpose.PURPOSE_FILE;
+  export type PURPOSE_ATTACH = typeof ClientHello_Purpose.PURPOSE_ATTACH;
   export type UNRECOGNIZED = typeof ClientHello_Purpose.UNRECOGNIZED;
 }
 
@@ -382,7 +390,7 @@ export interface JournalRecord {
 }
 
 function createBaseClientHello(): ClientHello {
-  return { purpose: 0, stream: undefined, fileToken: 0n };
+  return { purpose: 0, stream: undefined, fileToken: 0n, endsStdin: false };
 }
 
 export const ClientHello: MessageFns<ClientHello> = {
@@ -398,6 +406,9 @@ export const ClientHello: MessageFns<ClientHello> = {
         throw new globalThis.Error("value provided for field message.fileToken of type uint64 too large");
       }
       writer.uint32(24).uint64(message.fileToken);
+    }
+    if (message.endsStdin !== false) {
+      writer.uint32(32).bool(message.endsStdin);
     }
     return writer;
   },
@@ -439,6 +450,14 @@ export const ClientHello: MessageFns<ClientHello> = {
             message.fileToken = reader.uint64() as bigint;
             continue;
           }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.endsStdin = reader.bool();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -461,6 +480,7 @@ export const ClientHello: MessageFns<ClientHello> = {
       ? StreamHello.fromPartial(object.stream)
       : undefined;
     message.fileToken = (object.fileToken !== undefined && object.fileToken !== null) ? BigInt(object.fileToken) : 0n;
+    message.endsStdin = object.endsStdin ?? false;
     return message;
   },
 };
