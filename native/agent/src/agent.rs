@@ -19,6 +19,7 @@ use rustix::time::{ClockId, clock_gettime};
 use crate::cgroup::enable_controllers;
 use crate::container::{Container, Phase};
 use crate::control::Control;
+use crate::forward::Forwards;
 use crate::images::Images;
 use crate::launcher::Launcher;
 use crate::process::{Process, ProcessKey};
@@ -59,6 +60,7 @@ pub struct Agent {
     pub(crate) launcher: Launcher,
     pub(crate) containers: BTreeMap<String, Container>,
     pub(crate) processes: BTreeMap<ProcessKey, Process>,
+    pub(crate) forwards: Forwards,
     pub(crate) waiting: Vec<Waiting>,
     pub(crate) shutdown: Option<Shutdown>,
     children: SignalFd,
@@ -100,6 +102,7 @@ impl Agent {
             launcher,
             containers: BTreeMap::new(),
             processes: BTreeMap::new(),
+            forwards: Forwards::default(),
             waiting: Vec::new(),
             shutdown: None,
             children,
@@ -123,7 +126,7 @@ impl Agent {
     fn turn(&mut self) -> io::Result<bool> {
         self.control.flush()?;
         let ready = self.wait_for_events()?;
-        self.pump_streams(&ready.streams);
+        self.pump_streams(ready.streams);
         if ready.children {
             self.reap()?;
         }
@@ -141,6 +144,7 @@ impl Agent {
             }
         }
         self.expire_waiting()?;
+        self.advance_forwards()?;
         self.continue_shutdown()
     }
 
@@ -152,9 +156,9 @@ impl Agent {
             PollFd::from_borrowed_fd(self.uevents.as_fd(), PollFlags::IN),
         ];
         let fixed = watched.len();
-        let streams = self.processes.values().flat_map(Process::relays);
-        let interests = streams.filter_map(|relay| relay.interest());
-        watched.extend(interests.map(|(fd, flags)| PollFd::from_borrowed_fd(fd, flags)));
+        let streams = self.processes.values().flat_map(Process::interests);
+        let streams = streams.chain(self.forwards.interests());
+        watched.extend(streams.map(|(fd, flags)| PollFd::from_borrowed_fd(fd, flags)));
         let timeout = self
             .next_deadline()
             .map(|deadline| timespec(deadline.saturating_duration_since(Instant::now())));
@@ -162,8 +166,8 @@ impl Agent {
             Ok(_) | Err(Errno::INTR) => {}
             Err(error) => return Err(error.into()),
         }
-        let happened: Vec<bool> = watched.iter().map(|fd| !fd.revents().is_empty()).collect();
-        let [control, children, devices] = [happened[0], happened[1], happened[2]];
+        let happened: Vec<PollFlags> = watched.iter().map(PollFd::revents).collect();
+        let [control, children, devices] = [0, 1, 2].map(|index| !happened[index].is_empty());
         Ok(Ready {
             control,
             children,
@@ -176,16 +180,17 @@ impl Agent {
         let waiting = self.waiting.iter().map(|waiting| waiting.deadline);
         waiting
             .chain(self.shutdown.as_ref().map(Shutdown::deadline))
+            .chain(self.forwards.next_deadline())
             .min()
     }
 
-    /// `ready` is in the order of [`Agent::wait_for_events`]; nothing has moved since.
-    fn pump_streams(&mut self, ready: &[bool]) {
-        let streams = self.processes.values_mut().flat_map(Process::relays_mut);
-        let watched = streams.filter(|relay| relay.interest().is_some());
-        for (relay, _) in watched.zip(ready).filter(|(_, ready)| **ready) {
-            relay.pump(&mut self.scratch);
+    /// `happened` is in the order of [`Agent::wait_for_events`]; nothing has moved since.
+    fn pump_streams(&mut self, happened: Vec<PollFlags>) {
+        let mut happened = happened.into_iter();
+        for process in self.processes.values_mut() {
+            process.wake(&mut happened, &mut self.scratch);
         }
+        self.forwards.wake(&mut happened, &mut self.scratch);
     }
 
     /// Collects every child that has ended: ours, and orphans that became ours.
@@ -255,7 +260,7 @@ struct Ready {
     control: bool,
     children: bool,
     devices: bool,
-    streams: Vec<bool>,
+    streams: Vec<PollFlags>,
 }
 
 fn hello() -> Hello {

@@ -5,8 +5,9 @@ use std::io;
 use std::time::{Duration, Instant};
 
 use lightvm_protocol::agent::{
-    CreateContainer, Empty, Exec, GetStats, HostMessage, ProcessStarted, RemoveContainer, Signal,
-    StartContainer, UpdateResources, agent_message::Body, failure::Code, host_message::Call,
+    CreateContainer, Empty, Exec, GetStats, HostMessage, ProcessStarted, RemoveContainer,
+    ResizeTerminal, Signal, StartContainer, UpdateResources, agent_message::Body, failure::Code,
+    host_message::Call,
 };
 use nix::errno::Errno;
 use nix::sys::signal::kill;
@@ -41,6 +42,10 @@ impl Agent {
                     deadline,
                 });
             }
+            Some(Call::PortForward(request)) => match self.forwards.begin(id, request) {
+                Ok(()) => return self.advance_forwards(),
+                Err(error) => Err(error),
+            },
             Some(call) => self.call(call),
             None => Err(CallError::invalid("this agent does not know the call")),
         };
@@ -69,7 +74,10 @@ impl Agent {
             Call::UpdateResources(request) => self.update_resources(&request).map(done),
             Call::Shutdown(_) => self.begin_shutdown().map(done),
             Call::Ping(_) => Ok(done(())),
-            Call::CreateContainer(_) => Err(CallError::internal("creating takes its own way")),
+            Call::ResizeTerminal(request) => self.resize_terminal(&request).map(done),
+            Call::CreateContainer(_) | Call::PortForward(_) => {
+                Err(CallError::internal("this call takes its own way"))
+            }
         }
     }
 
@@ -242,18 +250,37 @@ impl Agent {
         if request.all {
             return signal_all(container, request.signal);
         }
-        let key = ProcessKey {
-            container_id: request.container_id.clone(),
-            exec_id: request.exec_id.clone(),
-        };
-        let process = self
-            .processes
-            .get(&key)
-            .filter(|process| process.is_running());
-        let process = process.ok_or_else(|| {
-            CallError::not_found(format!("there is no process \"{}\"", request.exec_id))
-        })?;
+        let process = self.running(&request.container_id, &request.exec_id)?;
         send_signal(process.pid.as_raw_nonzero().get(), request.signal)
+    }
+
+    fn running(&self, container_id: &str, exec_id: &str) -> Result<&Process, CallError> {
+        let key = ProcessKey {
+            container_id: container_id.to_owned(),
+            exec_id: exec_id.to_owned(),
+        };
+        let process = self.processes.get(&key);
+        process
+            .filter(|process| process.is_running())
+            .ok_or_else(|| CallError::not_found(format!("there is no process \"{exec_id}\"")))
+    }
+
+    fn resize_terminal(&self, request: &ResizeTerminal) -> Result<(), CallError> {
+        let (width, height) = (request.width, request.height);
+        let size = u16::try_from(width).ok().zip(u16::try_from(height).ok());
+        let (columns, rows) = size
+            .filter(|(columns, rows)| *columns > 0 && *rows > 0)
+            .ok_or_else(|| CallError::invalid(format!("no terminal has {width} x {height}")))?;
+        self.running(&request.container_id, &request.exec_id)?
+            .resize(columns, rows)
+    }
+
+    /// Answers the calls whose connections are made or refused.
+    pub(crate) fn advance_forwards(&mut self) -> io::Result<()> {
+        for (id, outcome) in self.forwards.advance(&*self.host) {
+            self.answer(id, outcome)?;
+        }
+        Ok(())
     }
 
     fn remove_container(&mut self, request: &RemoveContainer) -> Result<(), CallError> {

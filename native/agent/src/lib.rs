@@ -21,6 +21,7 @@ pub mod root;
 pub mod users;
 
 pub mod channel;
+pub mod forward;
 pub mod launch;
 pub mod launcher;
 pub mod process;

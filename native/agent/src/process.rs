@@ -2,19 +2,19 @@
 //! Processes that the host has asked for, from their streams to the report of their end.
 
 use std::io;
-use std::os::fd::OwnedFd;
+use std::os::fd::{BorrowedFd, OwnedFd};
 use std::time::Instant;
 
-use lightvm_protocol::AGENT_STREAM_PORT;
 use lightvm_protocol::agent::{Process as Description, ProcessExited, Stream, StreamHello};
-use lightvm_protocol::framing::encode_frame;
+use rustix::event::PollFlags;
 use rustix::fs::{CWD, Mode, OFlags, openat};
 use rustix::pipe::{PipeFlags, pipe_with};
 use rustix::process::Pid;
+use rustix::termios::{Winsize, tcsetwinsize};
 
 use crate::error::{CallError, During};
-use crate::relay::Relay;
-use crate::vsock::Host;
+use crate::relay::{OnLost, Relay};
+use crate::vsock::{Host, open_stream};
 
 /// Which process: the container's first one has an empty `exec_id`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -30,6 +30,8 @@ pub struct ProcessKey {
 pub struct Process {
     /// In the guest's pid namespace.
     pub pid: Pid,
+    /// The master end of its terminal.
+    terminal: Option<OwnedFd>,
     input: Option<Relay>,
     outputs: Vec<Relay>,
     /// Victims of its cgroup when it started.
@@ -54,6 +56,7 @@ pub struct Streams {
     outputs: Vec<Relay>,
     /// What a terminal will be connected to: the host's stdin and stdout connections.
     terminal: Option<(Option<OwnedFd>, OwnedFd)>,
+    on_lost: OnLost,
 }
 
 impl Streams {
@@ -63,6 +66,11 @@ impl Streams {
         key: &ProcessKey,
         process: &Description,
     ) -> Result<Self, CallError> {
+        // A container goes on when its log is lost; an exec is there for whoever reads it.
+        let on_lost = match key.exec_id.as_str() {
+            "" => OnLost::Discard,
+            _ => OnLost::Close,
+        };
         let connect = |stream| {
             connect(host, key, stream).during(format_args!("connect {}", stream.as_str_name()))
         };
@@ -79,21 +87,26 @@ impl Streams {
                 input: None,
                 outputs: Vec::new(),
                 terminal,
+                on_lost,
             });
         }
         let stderr = connect(Stream::Stderr)?;
-        Self::pipes(stdin, stdout, stderr).during("make the process's pipes")
+        Self::pipes(stdin, [stdout, stderr], on_lost).during("make the process's pipes")
     }
 
     /// Pipes between process and connections: programs open /dev/stdout, which a socket refuses.
-    fn pipes(stdin: Option<OwnedFd>, stdout: OwnedFd, stderr: OwnedFd) -> io::Result<Self> {
+    fn pipes(
+        stdin: Option<OwnedFd>,
+        connections: [OwnedFd; 2],
+        on_lost: OnLost,
+    ) -> io::Result<Self> {
         let mut theirs = Vec::new();
         let mut input = None;
         match stdin {
             Some(connection) => {
                 let (read, write) = pipe_with(PipeFlags::CLOEXEC)?;
                 theirs.push(read);
-                input = Some(Relay::new(connection, write)?);
+                input = Some(Relay::new(connection, write, OnLost::Discard)?);
             }
             None => {
                 let flags = OFlags::RDONLY | OFlags::CLOEXEC;
@@ -101,45 +114,44 @@ impl Streams {
             }
         }
         let mut outputs = Vec::new();
-        for connection in [stdout, stderr] {
+        for connection in connections {
             let (read, write) = pipe_with(PipeFlags::CLOEXEC)?;
             theirs.push(write);
-            outputs.push(Relay::new(read, connection)?);
+            outputs.push(Relay::new(read, connection, on_lost)?);
         }
         Ok(Self {
             theirs,
             input,
             outputs,
             terminal: None,
+            on_lost,
         })
     }
 
     /// Connects the terminal's master end.
-    fn attach(&mut self, master: OwnedFd) -> io::Result<()> {
+    fn attach(&mut self, master: &OwnedFd) -> io::Result<()> {
         if let Some((stdin, stdout)) = self.terminal.take() {
             if let Some(connection) = stdin {
-                self.input = Some(Relay::new(connection, master.try_clone()?)?);
+                let relay = Relay::new(connection, master.try_clone()?, OnLost::Discard)?;
+                self.input = Some(relay);
             }
-            self.outputs.push(Relay::new(master, stdout)?);
+            self.outputs
+                .push(Relay::new(master.try_clone()?, stdout, self.on_lost)?);
         }
         Ok(())
     }
 }
 
 fn connect(host: &dyn Host, key: &ProcessKey, stream: Stream) -> io::Result<OwnedFd> {
-    let connection = host.connect(AGENT_STREAM_PORT)?;
-    let hello = StreamHello {
-        container_id: key.container_id.clone(),
-        exec_id: key.exec_id.clone(),
-        stream: stream.into(),
-    };
-    let mut frame = Vec::new();
-    encode_frame(&hello, &mut frame).map_err(io::Error::other)?;
-    let mut rest = &frame[..];
-    while !rest.is_empty() {
-        rest = &rest[rustix::io::write(&connection, rest)?..];
-    }
-    Ok(connection)
+    open_stream(
+        host,
+        &StreamHello {
+            container_id: key.container_id.clone(),
+            exec_id: key.exec_id.clone(),
+            stream: stream.into(),
+            ..StreamHello::default()
+        },
+    )
 }
 
 impl Process {
@@ -150,12 +162,13 @@ impl Process {
         terminal: Option<OwnedFd>,
         oom_kills_before: u64,
     ) -> io::Result<Self> {
-        if let Some(master) = terminal {
+        if let Some(master) = &terminal {
             streams.attach(master)?;
         }
         let Streams { input, outputs, .. } = streams;
         Ok(Self {
             pid,
+            terminal,
             input,
             outputs,
             oom_kills_before,
@@ -168,14 +181,40 @@ impl Process {
         self.ended.is_none()
     }
 
-    /// Every stream, in an order that stays the same while none is moved.
-    pub fn relays(&self) -> impl Iterator<Item = &Relay> {
-        self.input.iter().chain(&self.outputs)
+    /// What its streams wait for before [`Process::wake`].
+    pub fn interests(&self) -> impl Iterator<Item = (BorrowedFd<'_>, PollFlags)> {
+        self.input
+            .iter()
+            .chain(&self.outputs)
+            .flat_map(Relay::interests)
     }
 
-    /// The same streams in the same order.
-    pub fn relays_mut(&mut self) -> impl Iterator<Item = &mut Relay> {
-        self.input.iter_mut().chain(&mut self.outputs)
+    /// Moves what can be moved; takes what poll has reported for [`Process::interests`].
+    pub fn wake(&mut self, happened: &mut impl Iterator<Item = PollFlags>, scratch: &mut [u8]) {
+        for relay in self.input.iter_mut().chain(&mut self.outputs) {
+            let watched = relay.interests().count();
+            let happened: Vec<_> = happened.by_ref().take(watched).collect();
+            relay.wake(&happened, scratch);
+        }
+        // A terminal hangs up when the last descriptor of its master end is closed.
+        if self.terminal.is_some() && self.outputs.iter().all(Relay::is_finished) {
+            self.terminal = None;
+            self.input = None;
+        }
+    }
+
+    /// Gives its terminal another size.
+    pub fn resize(&self, width: u16, height: u16) -> Result<(), CallError> {
+        let terminal = self.terminal.as_ref();
+        let terminal =
+            terminal.ok_or_else(|| CallError::precondition("the process has no terminal"))?;
+        let size = Winsize {
+            ws_row: height,
+            ws_col: width,
+            ws_xpixel: 0,
+            ws_ypixel: 0,
+        };
+        tcsetwinsize(terminal, size).during("size the terminal")
     }
 
     /// It has ended; what it has written is still on its way.
@@ -189,6 +228,7 @@ impl Process {
             out_of_memory,
         });
         self.input = None;
+        self.terminal = None;
         for output in &mut self.outputs {
             output.end_when_empty();
             output.pump(scratch);

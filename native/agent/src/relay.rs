@@ -12,13 +12,23 @@ use rustix::net::{Shutdown, shutdown};
 /// so a slow reader slows the writer down.
 #[derive(Debug)]
 pub struct Relay {
-    source: OwnedFd,
-    /// `None` when nobody wants the bytes any more: a process that writes is not to be stopped.
+    /// `None` once there is nothing more to come from it: whoever writes to it is told.
+    source: Option<OwnedFd>,
+    /// `None` when nobody wants the bytes any more.
     sink: Option<OwnedFd>,
     waiting: Vec<u8>,
     /// What to do when the source has no bytes.
     on_empty: OnEmpty,
-    finished: bool,
+    on_lost: OnLost,
+}
+
+/// What becomes of the source when nobody wants its bytes any more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OnLost {
+    /// They are dropped: a process that writes is not to be stopped.
+    Discard,
+    /// It is closed, so that the writer hears of it.
+    Close,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,23 +46,23 @@ const MAX_LEFTOVER_BYTES: usize = 1 << 20;
 
 impl Relay {
     /// Connects a source to a sink; neither will block.
-    pub fn new(source: OwnedFd, sink: OwnedFd) -> Result<Self, Errno> {
+    pub fn new(source: OwnedFd, sink: OwnedFd, on_lost: OnLost) -> Result<Self, Errno> {
         for end in [&source, &sink] {
             fcntl_setfl(end, fcntl_getfl(end)? | OFlags::NONBLOCK)?;
         }
         let waiting = Vec::new();
         Ok(Self {
-            source,
+            source: Some(source),
             sink: Some(sink),
             waiting,
             on_empty: OnEmpty::Wait,
-            finished: false,
+            on_lost,
         })
     }
 
-    /// All bytes have been passed on and the sink has been told the end.
+    /// All bytes have been passed on and the sink has been told the end, or nobody wants them.
     pub fn is_finished(&self) -> bool {
-        self.finished
+        self.source.is_none()
     }
 
     /// The process has ended: the stream does not outlive what is in it now, even if a process
@@ -61,25 +71,44 @@ impl Relay {
         self.on_empty = OnEmpty::Finish(MAX_LEFTOVER_BYTES);
     }
 
-    /// What to wait for before the next [`Relay::pump`].
-    pub fn interest(&self) -> Option<(BorrowedFd<'_>, PollFlags)> {
-        match (&self.sink, self.finished) {
-            (_, true) => None,
-            (Some(sink), false) if !self.waiting.is_empty() => Some((sink.as_fd(), PollFlags::OUT)),
-            _ => Some((self.source.as_fd(), PollFlags::IN)),
+    /// What to wait for before the next [`Relay::wake`], in this order: whoever is to move next,
+    /// and the loss of the sink when that matters.
+    pub fn interests(&self) -> impl Iterator<Item = (BorrowedFd<'_>, PollFlags)> {
+        let next = match (&self.source, &self.sink) {
+            (None, _) => None,
+            (_, Some(sink)) if !self.waiting.is_empty() => Some((sink.as_fd(), PollFlags::OUT)),
+            (Some(source), _) => Some((source.as_fd(), PollFlags::IN)),
+        };
+        let lost = self.sink.as_ref().filter(|_| self.watches_sink());
+        let lost = lost.map(|sink| (sink.as_fd(), PollFlags::RDHUP));
+        next.into_iter().chain(lost)
+    }
+
+    fn watches_sink(&self) -> bool {
+        self.source.is_some() && self.on_lost == OnLost::Close
+    }
+
+    /// Moves what can be moved after poll has reported `happened` for [`Relay::interests`].
+    pub fn wake(&mut self, happened: &[PollFlags], scratch: &mut [u8]) {
+        if self.watches_sink() && happened.last().is_some_and(|flags| !flags.is_empty()) {
+            self.lose_sink();
+        }
+        if happened.iter().any(|flags| !flags.is_empty()) {
+            self.pump(scratch);
         }
     }
 
     /// Moves what can be moved at once. `scratch` is overwritten.
     pub fn pump(&mut self, scratch: &mut [u8]) {
         let mut reads = 0;
-        while !self.finished && self.flush() {
+        while self.flush() {
+            let Some(source) = &self.source else { return };
             match (self.on_empty, reads) {
                 (OnEmpty::Wait, MAX_READS) => return,
                 (OnEmpty::Finish(0), _) => return self.finish(),
                 _ => reads += 1,
             }
-            match read(&self.source, &mut *scratch) {
+            match read(source, &mut *scratch) {
                 Ok(0) => self.finish(),
                 Ok(length) => {
                     if let OnEmpty::Finish(left) = &mut self.on_empty {
@@ -112,13 +141,21 @@ impl Relay {
                     self.waiting.extend_from_slice(bytes);
                     return;
                 }
-                Err(_) => self.sink = None,
+                Err(_) => self.lose_sink(),
             }
         }
     }
 
+    fn lose_sink(&mut self) {
+        self.sink = None;
+        self.waiting.clear();
+        if self.on_lost == OnLost::Close {
+            self.source = None;
+        }
+    }
+
     fn finish(&mut self) {
-        self.finished = true;
+        self.source = None;
         if let Some(sink) = self.sink.take() {
             // Only a connection has an end to announce; a pipe's end is its last close.
             match shutdown(&sink, Shutdown::Write) {
@@ -136,14 +173,18 @@ mod tests {
     use std::io::{Read, Write};
     use std::os::unix::net::UnixStream;
 
-    fn relay() -> (File, Relay, UnixStream) {
+    fn relay_that(on_lost: OnLost) -> (File, Relay, UnixStream) {
         let (source, writer) = rustix::pipe::pipe().unwrap();
         let (sink, reader) = UnixStream::pair().unwrap();
         (
             writer.into(),
-            Relay::new(source, sink.into()).unwrap(),
+            Relay::new(source, sink.into(), on_lost).unwrap(),
             reader,
         )
+    }
+
+    fn relay() -> (File, Relay, UnixStream) {
+        relay_that(OnLost::Discard)
     }
 
     #[test]
@@ -179,7 +220,7 @@ mod tests {
             sent += buffer.len();
             relay.pump(&mut [0; 16 * 1024]);
         }
-        assert_eq!(relay.interest().unwrap().1, PollFlags::OUT);
+        assert_eq!(relay.interests().next().unwrap().1, PollFlags::OUT);
         drop(writer);
         while received < sent {
             received += reader.read(&mut buffer).unwrap();
@@ -200,5 +241,22 @@ mod tests {
         drop(writer);
         relay.pump(&mut [0; 64]);
         assert!(relay.is_finished());
+    }
+
+    #[test]
+    fn an_idle_writer_hears_that_nobody_reads() {
+        let (mut writer, mut relay, reader) = relay_that(OnLost::Close);
+        drop(reader);
+        let mut watched: Vec<_> = relay
+            .interests()
+            .map(|(fd, flags)| rustix::event::PollFd::from_borrowed_fd(fd, flags))
+            .collect();
+        assert_eq!(rustix::event::poll(&mut watched, None), Ok(1));
+        let happened: Vec<_> = watched.iter().map(|fd| fd.revents()).collect();
+        relay.wake(&happened, &mut [0; 64]);
+        assert!(relay.is_finished());
+        assert_eq!(relay.interests().count(), 0);
+        let error = writer.write_all(b"to whom").unwrap_err();
+        assert_eq!(error.kind(), std::io::ErrorKind::BrokenPipe);
     }
 }

@@ -9,8 +9,9 @@ use std::io::{Read, Write};
 use guest::Guest;
 use lightvm_agent::agent::End;
 use lightvm_protocol::agent::{
-    CreateContainer, Exec, GetStats, Ping, Process, RemoveContainer, RootFilesystem, Shutdown,
-    Signal, StartContainer, Stream, User, agent_message::Body, failure::Code, host_message::Call,
+    CreateContainer, Exec, GetStats, Ping, Process, RemoveContainer, ResizeTerminal,
+    RootFilesystem, Shutdown, Signal, StartContainer, Stream, User, agent_message::Body,
+    failure::Code, host_message::Call,
 };
 use nix::sys::signal::SigSet;
 
@@ -267,20 +268,57 @@ fn reads_input_and_runs_more(guest: &mut Guest) {
 }
 
 fn has_a_terminal(guest: &mut Guest) {
-    let mut terminal = shell("tty; stty size; read line; echo got $line; exit 5");
+    let mut terminal = shell("tty; stty size; read line; stty size; echo got $line; exit 5");
     terminal.terminal = true;
     terminal.stdin = true;
     (terminal.terminal_width, terminal.terminal_height) = (80, 24);
     is_done(guest.call(create("tty", terminal)));
     is_started(guest.call(start("tty")));
     let (_, mut stdin) = guest.stream();
+    let (_, mut stdout) = guest.stream();
+    read_until(&mut stdout, "24 80\r\n");
+    is_done(guest.call(resize("tty", 100, 50)));
+    is_failure(guest.call(resize("tty", 0, 50)), Code::Invalid);
+    is_failure(guest.call(resize("ghost", 100, 50)), Code::NotFound);
+    hangs_up_without_a_reader(guest);
     stdin.write_all(b"word\n").unwrap();
-    let text = guest.stream_text();
-    assert!(
-        text.starts_with("/dev/pts/0\r\n24 80\r\n") || text.contains("24 80\r\n"),
-        "{text}"
-    );
-    assert!(text.ends_with("got word\r\n"), "{text}");
+    let text = read_until(&mut stdout, "got word\r\n");
+    assert!(text.ends_with("50 100\r\ngot word\r\n"), "{text}");
     assert_eq!(guest.exit().exit_code, 5);
     is_done(guest.call(remove("tty")));
+}
+
+/// The container "tty" runs.
+fn hangs_up_without_a_reader(guest: &mut Guest) {
+    let mut idle = shell("sleep 1000");
+    idle.terminal = true;
+    is_started(guest.call(exec("tty", "idle", idle)));
+    drop(guest.stream());
+    let exited = guest.exit();
+    assert_eq!((exited.exec_id.as_str(), exited.signal), ("idle", 1));
+
+    is_started(guest.call(exec("tty", "talker", shell("while echo; do :; done"))));
+    drop((guest.stream(), guest.stream()));
+    let exited = guest.exit();
+    assert_eq!(exited.exec_id.as_str(), "talker");
+}
+
+fn resize(id: &str, width: u32, height: u32) -> Call {
+    let container_id = id.to_owned();
+    Call::ResizeTerminal(ResizeTerminal {
+        container_id,
+        exec_id: String::new(),
+        width,
+        height,
+    })
+}
+
+fn read_until(stream: &mut impl Read, end: &str) -> String {
+    let mut text = String::new();
+    while !text.ends_with(end) {
+        let mut byte = [0];
+        stream.read_exact(&mut byte).unwrap();
+        text.push(byte[0].into());
+    }
+    text
 }
