@@ -10,7 +10,7 @@ use rustix::buffer::spare_capacity;
 use rustix::event::Timespec;
 use rustix::event::epoll::{self, CreateFlags, Event, EventData, EventFlags};
 use rustix::io::Errno;
-use rustix::net::{RecvFlags, SendFlags};
+use rustix::net::{RecvFlags, SendFlags, Shutdown, shutdown};
 
 /// Events taken in one go; more stay in the kernel until the next turn.
 const MAX_EVENTS: usize = 256;
@@ -122,6 +122,7 @@ pub(crate) struct PolledSocket {
     token: Token,
     poller: Rc<Poller>,
     interest: Interest,
+    watched: bool,
 }
 
 impl PolledSocket {
@@ -133,6 +134,7 @@ impl PolledSocket {
             token,
             poller: Rc::clone(poller),
             interest: Interest::READ,
+            watched: true,
         })
     }
 
@@ -141,9 +143,22 @@ impl PolledSocket {
         self.token
     }
 
+    /// Reports nothing more, not even a hang-up.
+    pub(crate) fn unwatch(&mut self) -> io::Result<()> {
+        if std::mem::replace(&mut self.watched, false) {
+            epoll::delete(&self.poller.epoll, &self.fd)?;
+        }
+        Ok(())
+    }
+
+    /// Sends nothing more.
+    pub(crate) fn shut_down_writing(&self) -> io::Result<()> {
+        Ok(shutdown(&self.fd, Shutdown::Write)?)
+    }
+
     /// Changes what it waits for.
     pub(crate) fn wait_for(&mut self, interest: Interest) -> io::Result<()> {
-        if self.interest != interest {
+        if self.watched && self.interest != interest {
             let data = EventData::new_u64(self.token.0);
             epoll::modify(&self.poller.epoll, &self.fd, data, interest.flags())?;
             self.interest = interest;
@@ -218,8 +233,10 @@ mod tests {
             hung_up: true,
         };
         assert_eq!(ready(&poller), [gone]);
-        drop(socket);
+        socket.unwatch().unwrap();
+        socket.wait_for(Interest::READ).unwrap();
         assert_eq!(ready(&poller), []);
+        assert_eq!(socket.receive(&mut [0; 8]).unwrap(), Some(0));
     }
 
     #[test]

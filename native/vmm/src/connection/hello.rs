@@ -4,6 +4,7 @@ use std::io::{self, IoSliceMut};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, OwnedFd};
 
+use lightvm_protocol::agent::StreamHello;
 use lightvm_protocol::framing::{FrameDecoder, FrameError};
 use lightvm_protocol::vmm::{ClientHello, client_hello::Purpose};
 use rustix::io::Errno;
@@ -53,7 +54,7 @@ pub(crate) enum Greeting {
     Incomplete(Hello),
     /// CONTROL.
     Control(Control),
-    /// STREAM.
+    /// STREAM or ATTACH.
     Stream(StreamName, Client),
     /// FILE; the client waits for its byte.
     File(u64, OwnedFd, PolledSocket),
@@ -95,22 +96,34 @@ impl Hello {
         }
     }
 
-    fn greet(mut self, hello: ClientHello) -> Result<Greeting, HelloError> {
+    fn greet(self, hello: ClientHello) -> Result<Greeting, HelloError> {
         match hello.purpose() {
             Purpose::Control => Ok(Greeting::Control(Control::new(self.socket, self.decoder))),
-            Purpose::Stream => match hello.stream.and_then(StreamName::new) {
-                Some(name) => {
-                    let client = Client::new(self.socket, self.decoder.take_rest());
-                    Ok(Greeting::Stream(name, client))
-                }
-                None => Err(HelloError::Protocol("a stream without a name".into())),
-            },
+            Purpose::Stream => {
+                let wanted = |name: &StreamName| !name.is_of_container();
+                self.stream(hello.stream, true, wanted)
+            }
+            Purpose::Attach => {
+                self.stream(hello.stream, hello.ends_stdin, StreamName::is_of_container)
+            }
             Purpose::File => match self.descriptor {
                 Some(file) => Ok(Greeting::File(hello.file_token, file, self.socket)),
                 None => Err(HelloError::Protocol("a file without a descriptor".into())),
             },
             Purpose::Unspecified => Err(HelloError::Protocol("a hello without a purpose".into())),
         }
+    }
+
+    fn stream(
+        mut self,
+        name: Option<StreamHello>,
+        ends_stdin: bool,
+        is_wanted: impl Fn(&StreamName) -> bool,
+    ) -> Result<Greeting, HelloError> {
+        let name = name.and_then(StreamName::new).filter(is_wanted);
+        let name = name.ok_or_else(|| HelloError::Protocol("a stream without its name".into()))?;
+        let client = Client::new(self.socket, self.decoder.take_rest(), ends_stdin);
+        Ok(Greeting::Stream(name, client))
     }
 
     /// Receives bytes, and the descriptor that came with them. Others are closed.
@@ -142,7 +155,7 @@ mod tests {
     use std::os::unix::net::UnixStream;
     use std::rc::Rc;
 
-    use lightvm_protocol::agent::{Stream, StreamHello};
+    use lightvm_protocol::agent::Stream;
     use lightvm_protocol::framing::encode_frame;
     use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
 
@@ -232,6 +245,7 @@ mod tests {
     #[test]
     fn a_stream_has_a_name() {
         let stream = StreamHello {
+            exec_id: "e".into(),
             stream: Stream::Stdin.into(),
             ..StreamHello::default()
         };
@@ -246,6 +260,26 @@ mod tests {
         };
         assert!(greet(&frame(&unnamed)).is_err());
         assert!(greet(&frame(&hello(Purpose::Stream))).is_err());
+        // That of an exec can't be attached to, and a container's is not waited for.
+        let attached = ClientHello {
+            purpose: Purpose::Attach.into(),
+            ..named.clone()
+        };
+        assert!(greet(&frame(&attached)).is_err());
+        let of_container = StreamHello {
+            stream: Stream::Stdin.into(),
+            ..StreamHello::default()
+        };
+        let attached = ClientHello {
+            stream: Some(of_container),
+            ..attached
+        };
+        assert!(matches!(greet(&frame(&attached)), Ok(Greeting::Stream(..))));
+        let waiting = ClientHello {
+            purpose: Purpose::Stream.into(),
+            ..attached
+        };
+        assert!(greet(&frame(&waiting)).is_err());
     }
 
     #[test]

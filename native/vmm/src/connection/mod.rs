@@ -2,9 +2,9 @@
 //! lightvmd's connections: what each is for is said in its first message.
 //!
 //! ```text
-//!   accepted ──► hello ──┬─ CONTROL ──► messages both ways until it closes
-//!                        ├─ STREAM ───► handed to the guest's stdio
-//!                        └─ FILE ─────► descriptor kept, one byte 0, closed
+//!   accepted ──► hello ──┬─ CONTROL ────────► messages both ways until it closes
+//!                        ├─ STREAM, ATTACH ─► handed to the guest's stdio
+//!                        └─ FILE ───────────► descriptor kept, one byte 0, closed
 //! ```
 
 mod control;

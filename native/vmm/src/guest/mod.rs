@@ -313,7 +313,9 @@ impl Guest {
                 VsockEvent::Writable { connection } if agent.owns(connection) => {
                     agent.flush(vsock);
                 }
-                VsockEvent::Writable { connection } => stdio.writable(connection, vsock),
+                VsockEvent::Writable { connection } => {
+                    stdio.writable(connection, vsock, logs, report);
+                }
                 VsockEvent::Shutdown { connection } | VsockEvent::Closed { connection, .. }
                     if agent.owns(connection) =>
                 {

@@ -1,20 +1,32 @@
 // SPDX-License-Identifier: Apache-2.0
-//! The stdio of processes: each direction is one connection that the guest opens, and ends in a
-//! container's log or at a client of lightvmd's.
+//! The stdio of processes and forwarded connections: each is one connection that the guest opens,
+//! and ends in a container's log, at clients of lightvmd's, or both.
 //!
 //! Bytes wait in two places only, both bounded: the vsock device's buffer of the connection and the
 //! client's socket. Whoever can't take more makes the other side wait.
+
+mod client;
+mod forward;
+mod input;
+mod name;
+mod output;
 
 use std::collections::BTreeMap;
 use std::io;
 
 use lightvm_devices::ConnectionId;
-use lightvm_protocol::agent::{Stream, StreamHello};
+use lightvm_protocol::agent::StreamHello;
 use lightvm_protocol::prost::Message;
 
+pub(crate) use self::client::Client;
+use self::forward::Forward;
+use self::input::Input;
+use self::name::Direction;
+pub(crate) use self::name::StreamName;
+use self::output::{Flow, Output};
 use super::link::GuestLink;
 use crate::logs::{ContainerLogs, Lines};
-use crate::poller::{Interest, PolledSocket, Ready, Token};
+use crate::poller::{Ready, Token};
 use crate::report::Report;
 
 /// A hello holds two ids; no id of ours comes near this many bytes.
@@ -23,96 +35,17 @@ const MAX_HELLO_BYTES: usize = 4096;
 /// Bytes of the length in front of a hello.
 const LENGTH_BYTES: usize = 4;
 
-/// Clients that may wait for the guest's connection at once.
-const MAX_WAITING: usize = 64;
-
-/// Bytes that are moved from a client to the guest in one step.
-const CHUNK: usize = 16 * 1024;
-
-/// Names one direction of one process's stdio.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct StreamName {
-    container_id: String,
-    exec_id: String,
-    stream: Direction,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Direction {
-    Stdin,
-    Stdout,
-    Stderr,
-}
-
-impl StreamName {
-    /// `None` when the hello names no stream.
-    pub(crate) fn new(hello: StreamHello) -> Option<Self> {
-        let stream = match hello.stream() {
-            Stream::Stdin => Direction::Stdin,
-            Stream::Stdout => Direction::Stdout,
-            Stream::Stderr => Direction::Stderr,
-            Stream::Unspecified => return None,
-        };
-        let StreamHello {
-            container_id,
-            exec_id,
-            ..
-        } = hello;
-        Some(Self {
-            container_id,
-            exec_id,
-            stream,
-        })
-    }
-}
-
-/// A client's end of a stream.
-#[derive(Debug)]
-pub(crate) struct Client {
-    socket: PolledSocket,
-    /// Bytes for the guest that came with the hello or that it has not taken yet.
-    unsent: Vec<u8>,
-    /// The client sends nothing more.
-    ended: bool,
-}
-
-impl Client {
-    /// A client that has said hello, and perhaps more.
-    pub(crate) fn new(socket: PolledSocket, unsent: Vec<u8>) -> Self {
-        Self {
-            socket,
-            unsent,
-            ended: false,
-        }
-    }
-
-    fn token(&self) -> Token {
-        self.socket.token()
-    }
-}
+/// Clients that may wait for the guest's connection at once: as many as it may have connections.
+const MAX_WAITING: usize = 256;
 
 /// What a connection of the guest is joined to.
 #[derive(Debug)]
 enum End {
     /// Its hello has not come yet.
     Unknown,
-    /// Output into a container's log.
-    Log { container_id: String, lines: Lines },
-    /// Output to a client.
-    Output(Client),
-    /// Input from a client.
-    Input(Client),
-    /// Input that nobody gives (yet).
-    NoInput(StreamName),
-    /// Output that nobody wants.
-    Dropped,
-}
-
-#[derive(Debug)]
-struct Connection {
-    end: End,
-    /// The guest sends nothing more.
-    ended: bool,
+    Output(StreamName, Output),
+    Input(StreamName, Input),
+    Forward(Forward),
 }
 
 /// All stdio of one guest.
@@ -120,44 +53,63 @@ struct Connection {
 pub(crate) struct Stdio {
     /// Clients that came before the guest's connection.
     waiting: BTreeMap<StreamName, Client>,
-    connections: BTreeMap<ConnectionId, Connection>,
-    clients: BTreeMap<Token, ConnectionId>,
+    connections: BTreeMap<ConnectionId, End>,
+}
+
+impl End {
+    fn has_client(&self, token: Token) -> bool {
+        match self {
+            Self::Unknown => false,
+            Self::Output(_, output) => output.has_client(token),
+            Self::Input(_, input) => input.has_client(token),
+            Self::Forward(forward) => forward.has_client(token),
+        }
+    }
 }
 
 impl Stdio {
-    /// A client wants this stream of an exec. It waits for the guest, which comes later. A client
-    /// too many is turned away by closing its connection.
+    /// A client wants this stream. That of an exec or a forwarded connection comes later, so the
+    /// client waits; a container's is there. A client too many, or for a stream that is not there,
+    /// is turned away by closing its connection.
     pub(crate) fn add_client(
         &mut self,
         name: StreamName,
         mut client: Client,
         guest: &mut impl GuestLink,
     ) -> io::Result<()> {
-        let claimed = self.connections.iter_mut().find_map(|(id, connection)| {
-            matches!(&connection.end, End::NoInput(other) if *other == name)
-                .then_some((*id, connection))
-        });
-        if let Some((id, connection)) = claimed {
-            self.clients.insert(client.token(), id);
-            connection.end = End::Input(client);
-            self.pump(id, guest);
-        } else if self.waiting.len() < MAX_WAITING {
-            // Only a hang-up is of interest until there is someone to read for.
-            client.socket.wait_for(Interest::default())?;
+        if name.is_of_container() {
+            return self.attach(&name, client, guest);
+        }
+        if self.waiting.len() < MAX_WAITING {
+            client.wait()?;
             self.waiting.insert(name, client);
         }
         Ok(())
     }
 
+    fn attach(
+        &mut self,
+        wanted: &StreamName,
+        client: Client,
+        guest: &mut impl GuestLink,
+    ) -> io::Result<()> {
+        let found = self.connections.iter_mut().find(
+            |(_, end)| matches!(end, End::Output(name, _) | End::Input(name, _) if name == wanted),
+        );
+        match found {
+            Some((_, End::Output(_, output))) => output.attach(client),
+            Some((&id, End::Input(_, input))) => {
+                input.attach(client);
+                input.pump(id, guest);
+                Ok(())
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// The guest opened a stream connection.
     pub(crate) fn opened(&mut self, connection: ConnectionId) {
-        self.connections.insert(
-            connection,
-            Connection {
-                end: End::Unknown,
-                ended: false,
-            },
-        );
+        self.connections.insert(connection, End::Unknown);
     }
 
     /// Something came on a stream connection.
@@ -168,13 +120,10 @@ impl Stdio {
         logs: &mut ContainerLogs,
         report: &mut Report,
     ) {
-        let Some(connection) = self.connections.get(&id) else {
-            return;
-        };
-        if matches!(connection.end, End::Unknown) && !self.greet(id, guest, logs) {
-            return;
+        let is_unknown = matches!(self.connections.get(&id), Some(End::Unknown));
+        if !is_unknown || self.greet(id, guest, logs) {
+            self.move_bytes(id, guest, logs, report);
         }
-        self.drain(id, guest, logs, report);
     }
 
     /// The guest sends nothing more on a stream connection.
@@ -186,20 +135,16 @@ impl Stdio {
         report: &mut Report,
     ) {
         self.receive(id, guest, logs, report);
-        let Some(connection) = self.connections.get_mut(&id) else {
-            return;
-        };
-        connection.ended = true;
-        match &connection.end {
-            End::Input(_) | End::NoInput(_) => {}
-            End::Output(_) => self.drain(id, guest, logs, report),
-            End::Unknown => self.forget(id, guest, logs, report),
-            // The other direction was never used: with both shut down the connection goes.
-            End::Log { .. } | End::Dropped => guest.shutdown(id),
+        match self.connections.get_mut(&id) {
+            Some(End::Output(_, output)) => output.end(),
+            Some(End::Forward(forward)) => forward.end(),
+            Some(End::Unknown) => return self.reset(id, guest),
+            Some(End::Input(..)) | None => return,
         }
+        self.move_bytes(id, guest, logs, report);
     }
 
-    /// A stream connection is over.
+    /// A stream connection is over. The clients see the end of their streams.
     pub(crate) fn closed(
         &mut self,
         id: ConnectionId,
@@ -207,13 +152,21 @@ impl Stdio {
         logs: &mut ContainerLogs,
         report: &mut Report,
     ) {
-        self.drain(id, guest, logs, report);
-        self.forget(id, guest, logs, report);
+        self.move_bytes(id, guest, logs, report);
+        if let Some(End::Output(_, mut output)) = self.connections.remove(&id) {
+            output.finish_log(logs, report);
+        }
     }
 
     /// The guest takes input again.
-    pub(crate) fn writable(&mut self, id: ConnectionId, guest: &mut impl GuestLink) {
-        self.pump(id, guest);
+    pub(crate) fn writable(
+        &mut self,
+        id: ConnectionId,
+        guest: &mut impl GuestLink,
+        logs: &mut ContainerLogs,
+        report: &mut Report,
+    ) {
+        self.move_bytes(id, guest, logs, report);
     }
 
     /// Something happened on a client's socket; false when it is not one of ours.
@@ -224,20 +177,22 @@ impl Stdio {
         logs: &mut ContainerLogs,
         report: &mut Report,
     ) -> bool {
-        let Some(&id) = self.clients.get(&ready.token) else {
+        let mut connections = self.connections.iter_mut();
+        let Some((&id, end)) = connections.find(|(_, end)| end.has_client(ready.token)) else {
             let before = self.waiting.len();
             self.waiting
                 .retain(|_, client| client.token() != ready.token);
             return self.waiting.len() != before;
         };
-        match self.connections.get(&id).map(|connection| &connection.end) {
-            Some(End::Input(_)) => self.pump(id, guest),
-            Some(End::Output(_)) if ready.hung_up => {
-                self.drop_client(id, guest);
-                self.drain(id, guest, logs, report);
+        if ready.hung_up {
+            match end {
+                End::Output(_, output) => output.drop_client(ready.token),
+                End::Input(_, input) => input.hung_up(ready.token),
+                End::Forward(forward) => forward.hung_up(),
+                End::Unknown => {}
             }
-            _ => self.drain(id, guest, logs, report),
         }
+        self.move_bytes(id, guest, logs, report);
         true
     }
 
@@ -268,7 +223,7 @@ impl Stdio {
         };
         let length = u32::from_le_bytes(*prefix) as usize;
         if length > MAX_HELLO_BYTES {
-            self.refuse(id, guest);
+            self.reset(id, guest);
             return false;
         }
         let Some(message) = bytes.get(LENGTH_BYTES..LENGTH_BYTES + length) else {
@@ -277,16 +232,11 @@ impl Stdio {
         let name = StreamHello::decode(message).ok().and_then(StreamName::new);
         guest.consume(id, LENGTH_BYTES + length);
         let Some(name) = name else {
-            self.refuse(id, guest);
+            self.reset(id, guest);
             return false;
         };
         self.join(id, name, guest, logs);
         true
-    }
-
-    fn refuse(&mut self, id: ConnectionId, guest: &mut impl GuestLink) {
-        guest.reset(id);
-        self.connections.remove(&id);
     }
 
     fn join(
@@ -297,190 +247,65 @@ impl Stdio {
         logs: &ContainerLogs,
     ) {
         let client = self.waiting.remove(&name);
-        if let Some(client) = &client {
-            self.clients.insert(client.token(), id);
-        }
-        let end = match (name.stream, client) {
-            (Direction::Stdin, Some(client)) => End::Input(client),
-            (Direction::Stdin, None) => {
-                // An exec's clients come first, so there is none; a container's may come later.
-                if !name.exec_id.is_empty() {
-                    guest.shutdown(id);
-                }
-                End::NoInput(name)
-            }
-            (_, Some(client)) => End::Output(client),
-            (_, None) if !name.exec_id.is_empty() => End::Dropped,
-            (stream, None) => {
-                let stream = if stream == Direction::Stdout {
-                    "stdout"
-                } else {
-                    "stderr"
-                };
-                let lines = Lines::new(stream, logs.is_terminal(&name.container_id));
-                End::Log {
-                    container_id: name.container_id,
-                    lines,
-                }
-            }
-        };
-        if let Some(connection) = self.connections.get_mut(&id) {
-            connection.end = end;
-        }
-        self.pump(id, guest);
-    }
-
-    /// Moves what the guest sent to where it belongs, as far as that takes it.
-    fn drain(
-        &mut self,
-        id: ConnectionId,
-        guest: &mut impl GuestLink,
-        logs: &mut ContainerLogs,
-        report: &mut Report,
-    ) {
-        let Some(connection) = self.connections.get_mut(&id) else {
-            return;
-        };
-        let bytes = guest.received(id);
-        let count = match &mut connection.end {
-            End::Unknown => return,
-            End::Log {
-                container_id,
-                lines,
-            } => {
-                if let Err(error) = logs.write(container_id, lines, bytes) {
-                    report.line(format_args!("cannot write a container's log: {error}"));
-                }
-                bytes.len()
-            }
-            End::Input(_) | End::NoInput(_) | End::Dropped => bytes.len(),
-            End::Output(client) => match send_all(&mut client.socket, bytes) {
-                Ok(count) if count == bytes.len() && connection.ended => {
-                    guest.consume(id, count);
-                    self.drop_client(id, guest);
-                    return;
-                }
-                Ok(count) => count,
-                Err(_) => {
-                    let count = bytes.len();
-                    guest.consume(id, count);
-                    self.drop_client(id, guest);
-                    return;
-                }
+        let end = match &name {
+            StreamName::Forward(_) => match client {
+                Some(client) => End::Forward(Forward::new(client)),
+                // Whoever asked for it has gone.
+                None => return self.reset(id, guest),
             },
-        };
-        guest.consume(id, count);
-    }
-
-    /// A client of an output stream is served or gone: what comes from now on is dropped.
-    fn drop_client(&mut self, id: ConnectionId, guest: &mut impl GuestLink) {
-        let Some(connection) = self.connections.get_mut(&id) else {
-            return;
-        };
-        if connection.ended {
-            guest.shutdown(id);
-        }
-        if let End::Output(client) | End::Input(client) =
-            std::mem::replace(&mut connection.end, End::Dropped)
-        {
-            self.clients.remove(&client.token());
-        }
-    }
-
-    /// Moves what a client sent to the guest, as far as that takes it.
-    fn pump(&mut self, id: ConnectionId, guest: &mut impl GuestLink) {
-        let Some(Connection {
-            end: End::Input(client),
-            ..
-        }) = self.connections.get_mut(&id)
-        else {
-            return;
-        };
-        match feed(client, id, guest) {
-            Ok(false) => {}
-            // All was sent, or the guest takes nothing more.
-            Ok(true) | Err(_) => {
-                guest.shutdown(id);
-                self.drop_client(id, guest);
+            StreamName::Stdio { direction, .. } if *direction == Direction::Stdin => {
+                let input = if name.is_of_container() {
+                    Input::of_container()
+                } else {
+                    Input::of_exec(client, id, guest)
+                };
+                End::Input(name, input)
             }
-        }
+            StreamName::Stdio {
+                container_id,
+                direction,
+                ..
+            } => {
+                let output = if name.is_of_container() {
+                    let lines = Lines::new(direction.log_name(), logs.is_terminal(container_id));
+                    Output::log(container_id.clone(), lines)
+                } else {
+                    Output::client(client)
+                };
+                End::Output(name, output)
+            }
+        };
+        self.connections.insert(id, end);
     }
 
-    /// Removes a connection that is over.
-    fn forget(
+    /// Moves what can be moved on a connection.
+    fn move_bytes(
         &mut self,
         id: ConnectionId,
         guest: &mut impl GuestLink,
         logs: &mut ContainerLogs,
         report: &mut Report,
     ) {
-        self.drop_output(id, logs, report);
-        self.drop_client(id, guest);
-        if self
-            .connections
-            .remove(&id)
-            .is_some_and(|connection| !connection.ended)
-        {
-            guest.reset(id);
-        }
-    }
-
-    fn drop_output(&mut self, id: ConnectionId, logs: &mut ContainerLogs, report: &mut Report) {
-        let Some(connection) = self.connections.get_mut(&id) else {
-            return;
+        let flow = match self.connections.get_mut(&id) {
+            Some(End::Output(_, output)) => output.drain(id, guest, logs, report),
+            Some(End::Forward(forward)) => forward.pump(id, guest),
+            Some(End::Input(_, input)) => {
+                let count = guest.received(id).len();
+                guest.consume(id, count);
+                input.pump(id, guest);
+                Flow::Goes
+            }
+            Some(End::Unknown) | None => Flow::Goes,
         };
-        if let End::Log {
-            container_id,
-            lines,
-        } = &mut connection.end
-        {
-            if let Err(error) = logs.finish(container_id, lines) {
-                report.line(format_args!("cannot write a container's log: {error}"));
-            }
+        if flow == Flow::BrokenOff {
+            self.reset(id, guest);
         }
     }
-}
 
-/// Sends to a client what its socket takes; waits for room when that is not all.
-fn send_all(socket: &mut PolledSocket, bytes: &[u8]) -> io::Result<usize> {
-    let mut sent = 0;
-    while sent < bytes.len() {
-        match socket.send(&bytes[sent..])? {
-            0 => break,
-            count => sent += count,
-        }
-    }
-    socket.wait_for(Interest {
-        read: false,
-        write: sent < bytes.len(),
-    })?;
-    Ok(sent)
-}
-
-/// Moves bytes from a client to the guest; true when the client has ended and all was taken.
-fn feed(client: &mut Client, id: ConnectionId, guest: &mut impl GuestLink) -> io::Result<bool> {
-    loop {
-        if !client.unsent.is_empty() {
-            let count = guest.send(id, &client.unsent).map_err(io::Error::other)?;
-            client.unsent.drain(..count);
-            if !client.unsent.is_empty() {
-                // The guest says when it has room.
-                client.socket.wait_for(Interest::default())?;
-                return Ok(false);
-            }
-        }
-        if client.ended {
-            return Ok(true);
-        }
-        let mut buffer = [0; CHUNK];
-        match client.socket.receive(&mut buffer)? {
-            None => {
-                client.socket.wait_for(Interest::READ)?;
-                return Ok(false);
-            }
-            Some(0) => client.ended = true,
-            Some(count) => client.unsent.extend_from_slice(&buffer[..count]),
-        }
+    /// Breaks a connection off. The clients see the end of their streams.
+    fn reset(&mut self, id: ConnectionId, guest: &mut impl GuestLink) {
+        guest.reset(id);
+        self.connections.remove(&id);
     }
 }
 
