@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // `npm run demo`: boots a real Xen, runs one pod through its life with crictl, shows that it was a VM.
 import { readFile } from "node:fs/promises";
+import { basename } from "node:path";
 import { nodeLibrary } from "../../native/build/node-library.ts";
 import { describeError, LightvmError } from "../../src/shared/errors.ts";
 import { Box } from "../box/box.ts";
@@ -25,7 +26,8 @@ async function pushImage(registry: Registry): Promise<string> {
 }
 
 async function showDomain(box: Box, sandbox: string): Promise<string> {
-  const own = (await dumpDomains(box)).find(({ handle }) => sandbox.startsWith(handle.slice(8)));
+  const shell = (await box.exec(`readlink /run/lightvm/pods/${sandbox}`)).stdout.trim();
+  const own = (await dumpDomains(box)).find(({ handle }) => handle.slice(8) === basename(shell));
   if (own === undefined) throw new LightvmError("not-found", "Xen knows no domain of the pod");
   const memory = `${(own.pages * 4096) / 1024 / 1024} MiB`;
   const { stdout } = await box.exec(`lightvm ps; ${XENSTORE}`);

@@ -34,7 +34,7 @@ export async function tracesOfPods(box: Box): Promise<string[]> {
     done
     sed 's/^[^ ]* \\([^ ]*\\) .*/mount \\1/' /proc/mounts
     ls /sys/class/net | sed 's/^/network /'
-    find /run/lightvm/pods /var/lib/lightvm/jails -mindepth 1 2>/dev/null | sed 's/^/file /'
+    find /run/lightvm/pods /run/lightvm/shells /var/lib/lightvm/jails -mindepth 1 2>/dev/null | sed 's/^/file /'
     find /var/lib/lightvm/images -name '*.part*' 2>/dev/null | sed 's/^/file /'
   `);
   const domains = (await dumpDomains(box)).map(({ domid }) => `domain ${domid}`);

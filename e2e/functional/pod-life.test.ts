@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+import { basename } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { NodeUnderTest } from "../framework/node-under-test.ts";
 import { dumpDomains, tracesOfPods } from "../framework/traces.ts";
@@ -27,7 +28,8 @@ describe("the life of a pod", () => {
     expect(fresh).toHaveLength(1);
     // Hardware-assisted paging and no emulator: PVH. The handle is ours.
     expect(fresh[0]?.paging).toContain("hap");
-    expect(fresh[0]?.handle).toBe(`4c564d31${sandbox.slice(0, 24)}`);
+    const shell = (await box.exec(`readlink /run/lightvm/pods/${sandbox}`)).stdout.trim();
+    expect(fresh[0]?.handle).toBe(`4c564d31${basename(shell)}`);
 
     const container = {
       name: "talker",

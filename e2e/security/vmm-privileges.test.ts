@@ -48,7 +48,8 @@ describe("the VMM of a running pod", () => {
 
   it("has an empty directory as its root", async () => {
     const root = await read(`readlink /proc/${pid}/root`);
-    expect(root).toBe(`/var/lib/lightvm/jails/${sandbox}`);
+    const shell = await read(`basename $(readlink /run/lightvm/pods/${sandbox})`);
+    expect(root).toBe(`/var/lib/lightvm/jails/${shell}`);
     expect(await read(`ls -A ${root}`)).toBe("");
   });
 

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-import { readdirSync } from "node:fs";
 import type { NodePaths } from "../shared/paths.ts";
 import { domainUuid } from "../toolstack/domain-uuid.ts";
 import type { DomainInfo, Hypervisor } from "../toolstack/hypervisor.ts";
-import { isSandboxId, PodDirectory } from "../toolstack/pod-directory.ts";
+import { PodLinks } from "../toolstack/pod-links.ts";
+import { ShellDirectory } from "../toolstack/shell-directory.ts";
 
 const MIB = 1024n * 1024n;
 
@@ -18,21 +18,24 @@ export interface PodLine {
   readonly memoryMib: number;
 }
 
-/** All pods that have a directory on this host, each with its domain. */
+/** All pods that have a VM on this host, each with its domain. */
 export function listPods(
-  paths: Pick<NodePaths, "pods" | "jails">,
+  paths: Pick<NodePaths, "pods" | "shells" | "jails">,
   hypervisor: Pick<Hypervisor, "listDomains">,
 ): PodLine[] {
   const domains = new Map(hypervisor.listDomains().map((domain) => [domain.uuid, domain]));
-  return podIds(paths.pods).map((id) => {
-    const spec = new PodDirectory(paths, id).readRecord()?.spec;
-    const domain = domains.get(domainUuid(id));
+  const links = new PodLinks(paths);
+  const ids = links.podIds().sort();
+  return ids.map((id) => {
+    const shell = links.shellOf(id);
+    const record = shell === undefined ? undefined : new ShellDirectory(paths, shell).readRecord();
+    const domain = shell === undefined ? undefined : domains.get(domainUuid(shell));
     return {
       id,
-      name: spec?.name ?? "",
+      name: record?.pod?.name ?? "",
       domid: domain?.domid,
       state: stateOf(domain),
-      vcpus: domain?.vcpus ?? spec?.vcpus ?? 0,
+      vcpus: domain?.vcpus ?? record?.flavor.vcpus ?? 0,
       memoryMib: domain ? Number(domain.memoryBytes / MIB) : 0,
     };
   });
@@ -62,15 +65,6 @@ export function formatPods(pods: readonly PodLine[]): string {
         .trimEnd(),
     )
     .join("\n");
-}
-
-function podIds(directory: string): string[] {
-  try {
-    return readdirSync(directory).filter(isSandboxId).sort();
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === "ENOENT") return [];
-    throw error;
-  }
 }
 
 function stateOf(domain: DomainInfo | undefined): PodLine["state"] {

@@ -41,7 +41,7 @@ const registry = z.strictObject({
 const fileSchema = z.strictObject({
   /** UNIX socket on which the CRI is served. */
   socket: absolutePath.default("/run/lightvm/lightvmd.sock"),
-  /** What dies with the machine: pod directories. */
+  /** What dies with the machine: directories of shells and pods. */
   run_directory: absolutePath.default("/run/lightvm"),
   /** What survives a reboot: records, images, jails. */
   state_directory: absolutePath.default("/var/lib/lightvm"),

@@ -9,9 +9,11 @@ export interface NodePaths {
   readonly kernelUp: string;
   readonly kernelSmp: string;
   readonly initramfs: string;
-  /** One directory a pod. */
+  /** One directory a shell, which stays its VM's when a pod takes it. */
+  readonly shells: string;
+  /** One symbolic link a pod, to its shell's directory. */
   readonly pods: string;
-  /** One empty directory a pod: the root of its VMM process. */
+  /** One empty directory a shell: the root of its VMM process. */
   readonly jails: string;
   readonly database: string;
   readonly images: string;
@@ -26,6 +28,7 @@ export function nodePaths(config: Config): NodePaths {
     kernelUp: join(library, "guest", "vmlinux-up"),
     kernelSmp: join(library, "guest", "vmlinux-smp"),
     initramfs: join(library, "guest", "initramfs.cpio"),
+    shells: join(run, "shells"),
     pods: join(run, "pods"),
     jails: join(state, "jails"),
     database: join(state, "state.db"),

@@ -9,8 +9,9 @@ import { domainUuid } from "./domain-uuid.ts";
 import { GuestEvents } from "./guest-events.ts";
 import { readJournal } from "./journal.ts";
 import { LightvmPodVm, type PodVmContext, type PodVmLink } from "./lightvm-pod-vm.ts";
-import type { PodDirectory, PodRecord } from "./pod-directory.ts";
-import type { PodVm, PodVmEnd } from "./pod-vm.ts";
+import type { PodVm, PodVmEnd, PodVmSpec } from "./pod-vm.ts";
+import type { ShellDirectory } from "./shell-directory.ts";
+import type { ShellRecord } from "./shell-record.ts";
 import { endOfGuest, endOfState, realtimeNanoseconds } from "./vm-end.ts";
 
 /**
@@ -23,25 +24,27 @@ import { endOfGuest, endOfState, realtimeNanoseconds } from "./vm-end.ts";
  */
 export async function adoptVm(
   context: PodVmContext,
-  directory: PodDirectory,
+  spec: PodVmSpec,
+  directory: ShellDirectory,
   signal: AbortSignal,
 ): Promise<PodVm | undefined> {
   const record = directory.readRecord();
   if (record?.end !== undefined) {
-    return await LightvmPodVm.fallen(context, directory, record, record.end);
+    return await LightvmPodVm.fallen(context, spec, directory, record, record.end);
   }
   if (record?.vmm === undefined || record.domid === undefined) {
-    await removeRemains(context, directory, record);
+    await removeRemains(context, spec, directory, record);
     return undefined;
   }
-  if (!isRunning(record.vmm)) return await adoptDead(context, directory, record);
-  return await adoptLiving(context, directory, record, signal);
+  if (!isRunning(record.vmm)) return await adoptDead(context, spec, directory, record);
+  return await adoptLiving(context, spec, directory, record, signal);
 }
 
 async function adoptLiving(
   context: PodVmContext,
-  directory: PodDirectory,
-  record: PodRecord,
+  spec: PodVmSpec,
+  directory: ShellDirectory,
+  record: ShellRecord,
   signal: AbortSignal,
 ): Promise<PodVm | undefined> {
   const events = new GuestEvents();
@@ -54,17 +57,17 @@ async function adoptLiving(
     state = await client.call("getState", {}, wait);
   } catch (error) {
     signal.throwIfAborted();
-    context.logger.warn({ error, pod: directory.id }, "a VMM runs but does not answer");
-    return await adoptDead(context, directory, record, describeError(error));
+    context.logger.warn({ error, pod: spec.id }, "a VMM runs but does not answer");
+    return await adoptDead(context, spec, directory, record, describeError(error));
   }
   const link: PodVmLink = { client, events };
   const end = endOfState(state);
   if (state.phase !== State_Phase.PHASE_READY && end === undefined) {
     // lightvmd died between spawn and boot; nobody was told of this VM.
-    await removeRemains(context, directory, record, client);
+    await removeRemains(context, spec, directory, record, client);
     return undefined;
   }
-  const vm = LightvmPodVm.running(context, directory, record, link, []);
+  const vm = LightvmPodVm.running(context, spec, directory, record, link, []);
   if (end !== undefined) await vm.concludeAs(end);
   return vm;
 }
@@ -72,24 +75,27 @@ async function adoptLiving(
 /** The VMM is gone, or as good as gone: what it has written down is all there is. */
 async function adoptDead(
   context: PodVmContext,
-  directory: PodDirectory,
-  record: PodRecord,
+  spec: PodVmSpec,
+  directory: ShellDirectory,
+  record: ShellRecord,
   why: string = "the VMM process ended while lightvmd was away",
 ): Promise<PodVm> {
   const journal = await readJournal(directory.journal);
   const end: PodVmEnd = journal.end
     ? endOfGuest(journal.end)
     : { reason: "vmm-died", message: why, at: realtimeNanoseconds() };
-  return await LightvmPodVm.fallen(context, directory, record, end);
+  return await LightvmPodVm.fallen(context, spec, directory, record, end);
 }
 
 async function removeRemains(
   context: PodVmContext,
-  directory: PodDirectory,
-  record: PodRecord | undefined,
+  spec: PodVmSpec,
+  directory: ShellDirectory,
+  record: ShellRecord | undefined,
   client?: VmmClient,
 ): Promise<void> {
   const remains = { uuid: domainUuid(directory.id), process: record?.vmm, client };
   await dismantle(context.hypervisor, remains, context.logger);
   await directory.remove();
+  context.onRemoved(spec.id, directory.id, record?.uid);
 }

@@ -21,9 +21,9 @@ export async function awaitBoot(
   timeoutMs: number,
   signal: AbortSignal,
 ): Promise<void> {
-  const { place, events, client } = shell;
+  const { plan, events, client } = shell;
   const { promise: crashed, resolve: onCrash } = Promise.withResolvers<LightvmError>();
-  using _watching = watch.watch(shell.domid, domainUuid(place.spec.id), (fate) =>
+  using _watching = watch.watch(shell.domid, domainUuid(shell.id), (fate) =>
     onCrash(new LightvmError("unavailable", endOfDomain(fate).message)),
   );
   const outcome = Promise.race([
@@ -41,8 +41,8 @@ export async function awaitBoot(
     failure = new LightvmError("unavailable", message);
   }
   if (failure === undefined) return;
-  const log = lastLines(place.directory.bootLog, LOG_LINES).map((line) => line.trim());
+  const log = lastLines(plan.directory.bootLog, LOG_LINES).map((line) => line.trim());
   const tail = log.length === 0 ? "its boot log is empty" : `its boot log ends: ${log.join(" | ")}`;
   const reason = failure instanceof Error ? failure.message : String(failure);
-  throw new LightvmError("unavailable", `the pod's VM did not boot: ${reason}; ${tail}`);
+  throw new LightvmError("unavailable", `the VM did not boot: ${reason}; ${tail}`);
 }

@@ -2,14 +2,10 @@
 
 /** "LVM1": how a domain of ours is told from everybody else's, even when every record is lost. */
 const PREFIX = "4c564d31";
-const ID_DIGITS = 24;
 
-/**
- * The Xen domain handle of a pod's VM, 32 hexadecimal digits: our prefix and the first 12 bytes of
- * the sandbox id.
- */
-export function domainUuid(sandboxId: string): string {
-  return PREFIX + sandboxId.slice(0, ID_DIGITS);
+/** The Xen domain handle of a shell, 32 hexadecimal digits: our prefix and the shell's id. */
+export function domainUuid(shellId: string): string {
+  return PREFIX + shellId;
 }
 
 /** Whether a domain handle is one of ours. */

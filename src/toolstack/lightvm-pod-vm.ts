@@ -18,7 +18,6 @@ import type { DomainFate, DomainWatch } from "./domain-watch.ts";
 import type { GuestEvents } from "./guest-events.ts";
 import type { Hypervisor } from "./hypervisor.ts";
 import { readJournal } from "./journal.ts";
-import type { PodDirectory, PodRecord } from "./pod-directory.ts";
 import type {
   AgentCall,
   AgentReply,
@@ -27,7 +26,10 @@ import type {
   ExecStream,
   PodVm,
   PodVmEnd,
+  PodVmSpec,
 } from "./pod-vm.ts";
+import type { ShellDirectory } from "./shell-directory.ts";
+import type { ShellRecord } from "./shell-record.ts";
 import { endOfDomain, endOfGuest, endOfState, realtimeNanoseconds } from "./vm-end.ts";
 
 /** How long a VMM may take to tell its state once the guest has ended. */
@@ -40,7 +42,7 @@ export interface PodVmContext {
   readonly logger: Logger;
   readonly vmmTimeoutMs: number;
   /** Called when the VM's directories are gone. */
-  readonly onRemoved: (id: string, uid: number) => void;
+  readonly onRemoved: (podId: string, shellId: string, uid: number | undefined) => void;
 }
 
 /** The two ways to hear from a VM that is alive. */
@@ -65,11 +67,11 @@ export class LightvmPodVm implements PodVm {
   readonly ended: Promise<PodVmEnd>;
   readonly #context: PodVmContext;
   readonly #logger: Logger;
-  readonly #directory: PodDirectory;
+  readonly #directory: ShellDirectory;
   readonly #link: PodVmLink | undefined;
   readonly #images = new Map<string, Promise<number>>();
   readonly #resolveEnded: (end: PodVmEnd) => void;
-  #record: PodRecord;
+  #record: ShellRecord;
   #end: PodVmEnd | undefined;
   #exits: readonly ProcessExited[] = [];
   #concluding: Promise<void> | undefined;
@@ -77,12 +79,13 @@ export class LightvmPodVm implements PodVm {
 
   private constructor(
     context: PodVmContext,
-    directory: PodDirectory,
-    record: PodRecord,
+    spec: PodVmSpec,
+    directory: ShellDirectory,
+    record: ShellRecord,
     link: PodVmLink | undefined,
     breakdown: readonly BreakdownStep[],
   ) {
-    this.id = record.spec.id;
+    this.id = spec.id;
     this.domid = record.domid ?? 0;
     this.breakdown = breakdown;
     this.#context = context;
@@ -98,12 +101,13 @@ export class LightvmPodVm implements PodVm {
   /** A VM whose agent has answered. */
   static running(
     context: PodVmContext,
-    directory: PodDirectory,
-    record: PodRecord,
+    spec: PodVmSpec,
+    directory: ShellDirectory,
+    record: ShellRecord,
     link: PodVmLink,
     breakdown: readonly BreakdownStep[],
   ): LightvmPodVm {
-    const vm = new LightvmPodVm(context, directory, record, link, breakdown);
+    const vm = new LightvmPodVm(context, spec, directory, record, link, breakdown);
     for (const [path, device] of Object.entries(record.images)) {
       vm.#images.set(path, Promise.resolve(device));
     }
@@ -114,11 +118,12 @@ export class LightvmPodVm implements PodVm {
   /** A VM that has ended while no lightvmd was there; what is left of it is dismantled. */
   static async fallen(
     context: PodVmContext,
-    directory: PodDirectory,
-    record: PodRecord,
+    spec: PodVmSpec,
+    directory: ShellDirectory,
+    record: ShellRecord,
     end: PodVmEnd,
   ): Promise<LightvmPodVm> {
-    const vm = new LightvmPodVm(context, directory, record, undefined, []);
+    const vm = new LightvmPodVm(context, spec, directory, record, undefined, []);
     await vm.#conclude(end);
     return vm;
   }
@@ -218,7 +223,7 @@ export class LightvmPodVm implements PodVm {
   async destroy(): Promise<void> {
     await this.#conclude(destroyed("destroyed by lightvmd"));
     await this.#directory.remove();
-    this.#context.onRemoved(this.id, this.#record.uid);
+    this.#context.onRemoved(this.id, this.#directory.id, this.#record.uid);
   }
 
   #alive(): PodVmLink {
@@ -267,7 +272,7 @@ export class LightvmPodVm implements PodVm {
     );
     this.#watching = watch.watch(
       this.domid,
-      domainUuid(this.id),
+      domainUuid(this.#directory.id),
       (fate) => void this.#concludeFate(fate, client),
     );
   }
@@ -307,7 +312,7 @@ export class LightvmPodVm implements PodVm {
     this.#watching?.[Symbol.dispose]();
     if (this.#end === undefined) await this.#settle(end);
     const remains = {
-      uuid: domainUuid(this.id),
+      uuid: domainUuid(this.#directory.id),
       process: this.#record.vmm,
       client: this.#link?.client,
     };
@@ -338,7 +343,7 @@ export class LightvmPodVm implements PodVm {
     return (await readJournal(this.#directory.journal)).exits;
   }
 
-  #update(change: Partial<PodRecord>): void {
+  #update(change: Partial<ShellRecord>): void {
     this.#record = { ...this.#record, ...change };
     this.#directory.writeRecord(this.#record);
   }

@@ -3,24 +3,20 @@ import type { Config } from "../shared/config.ts";
 import { LightvmError } from "../shared/errors.ts";
 import type { Logger } from "../shared/logger.ts";
 import type { NodePaths } from "../shared/paths.ts";
-import { Admission } from "./admission.ts";
 import { adoptVm } from "./adoption.ts";
-import { awaitBoot } from "./boot.ts";
 import { DomainWatch } from "./domain-watch.ts";
-import { checkGuestFiles, guestImage } from "./guest-kernel.ts";
+import { checkGuestFiles } from "./guest-kernel.ts";
 import type { Hypervisor } from "./hypervisor.ts";
 import { LightvmPodVm, type PodVmContext } from "./lightvm-pod-vm.ts";
 import { destroyOrphans } from "./orphans.ts";
-import { isSandboxId, PodDirectory } from "./pod-directory.ts";
+import { alreadyExists, PodLinks } from "./pod-links.ts";
 import type { PodVm, PodVmSpec } from "./pod-vm.ts";
-import { Shell, type ShellOptions } from "./shell.ts";
+import { Shells } from "./shells.ts";
 import { Stopwatch } from "./stopwatch.ts";
 import type { DomainUsage, HostState, Toolstack } from "./toolstack.ts";
-import { UidPool } from "./uid-pool.ts";
 
-const MIB = 1024 * 1024;
 const PAGE = 4096;
-/** Bytes of a domain's handle for humans (vmm.proto, Prepare.name). */
+/** Bytes of a pod's name as people see it. */
 const MAX_NAME_BYTES = 64;
 const MAX_VCPUS = 64;
 
@@ -36,27 +32,26 @@ export interface LightvmToolstackOptions {
 /** Builds pods' VMs with one lightvm-vmm process each, without libxl and XenStore. */
 export class LightvmToolstack implements Toolstack {
   readonly #options: LightvmToolstackOptions;
-  readonly #admission: Admission;
-  readonly #watch: DomainWatch;
-  readonly #uids: UidPool;
+  readonly #shells: Shells;
+  readonly #links: PodLinks;
   readonly #context: PodVmContext;
-  /** VMs that this lightvmd builds, holds or removes: no orphans. */
-  readonly #live = new Set<string>();
+  /** Pods whose VMs are being made. */
+  readonly #creating = new Set<string>();
 
   constructor(options: LightvmToolstackOptions) {
-    const { config, hypervisor, logger } = options;
+    const { config, hypervisor, logger, paths } = options;
     this.#options = options;
-    this.#admission = new Admission(hypervisor, config.reserved_memory_mib * MIB);
-    this.#watch = new DomainWatch(hypervisor, logger, options.watchIntervalMs);
-    this.#uids = new UidPool(config.first_uid);
+    const watch = new DomainWatch(hypervisor, logger, options.watchIntervalMs);
+    this.#shells = new Shells({ config, paths, hypervisor, watch, logger });
+    this.#links = new PodLinks(paths);
     this.#context = {
       hypervisor,
-      watch: this.#watch,
+      watch,
       logger,
-      vmmTimeoutMs: config.vmm_timeout_seconds * 1000,
-      onRemoved: (id, uid) => {
-        this.#live.delete(id);
-        this.#uids.release(uid);
+      vmmTimeoutMs: this.#shells.tools.vmmTimeoutMs,
+      onRemoved: (podId, shellId, uid) => {
+        this.#links.remove(podId);
+        this.#shells.tools.onRemoved(shellId, uid);
       },
     };
   }
@@ -68,27 +63,23 @@ export class LightvmToolstack implements Toolstack {
 
   async create(spec: PodVmSpec, signal: AbortSignal): Promise<PodVm> {
     checkSpec(spec);
-    if (this.#live.has(spec.id)) {
-      throw new LightvmError("already-exists", `there is a VM of pod ${spec.id} already`);
+    if (this.#creating.has(spec.id) || this.#links.shellOf(spec.id) !== undefined) {
+      throw alreadyExists(spec.id);
     }
-    const uid = this.#uids.take();
-    this.#live.add(spec.id);
+    this.#creating.add(spec.id);
     try {
-      return await this.#build(spec, uid, signal);
-    } catch (error) {
-      this.#context.onRemoved(spec.id, uid);
-      throw error;
+      return await this.#create(spec, signal);
+    } finally {
+      this.#creating.delete(spec.id);
     }
   }
 
   async adopt(spec: PodVmSpec, signal: AbortSignal): Promise<PodVm | undefined> {
-    const directory = this.#directoryOf(spec.id);
-    const uid = directory.readRecord()?.uid;
-    if (uid !== undefined) this.#uids.claim(uid);
-    this.#live.add(spec.id);
-    const vm = await adoptVm(this.#context, directory, signal);
-    if (vm === undefined) this.#context.onRemoved(spec.id, uid ?? 0);
-    return vm;
+    const shellId = this.#links.shellOf(spec.id);
+    if (shellId === undefined) return undefined;
+    const directory = this.#shells.directoryOf(shellId);
+    this.#shells.claim(directory, directory.readRecord());
+    return await adoptVm(this.#context, spec, directory, signal);
   }
 
   async destroyOrphans(known: ReadonlySet<string>): Promise<void> {
@@ -97,7 +88,9 @@ export class LightvmToolstack implements Toolstack {
       hypervisor,
       logger,
       parents: paths,
-      known: new Set([...known, ...this.#live]),
+      links: this.#links,
+      pods: known,
+      shells: this.#shells.living,
     });
   }
 
@@ -111,46 +104,18 @@ export class LightvmToolstack implements Toolstack {
     return new Map(domains.map((domain) => [domain.domid, domain]));
   }
 
-  async #build(spec: PodVmSpec, uid: number, signal: AbortSignal): Promise<PodVm> {
-    const { config, hypervisor, paths } = this.#options;
+  async #create(spec: PodVmSpec, signal: AbortSignal): Promise<PodVm> {
     const stopwatch = new Stopwatch();
-    const directory = this.#directoryOf(spec.id);
-    using reservation = this.#admission.reserve(spec);
-    stopwatch.step("admission");
-    const place = { spec, directory, uid };
-    await using shell = await Shell.prepare(this.#shellOptions(), place, stopwatch, signal);
-    // From here on Xen counts the memory itself.
-    reservation[Symbol.dispose]();
-    const image = guestImage(paths, spec.vcpus, config.kernel_arguments);
-    await shell.execute(image, stopwatch, signal);
-    hypervisor.unpauseDomain(shell.domid);
-    stopwatch.step("unpause");
-    await awaitBoot(shell, this.#watch, config.boot_timeout_seconds * 1000, signal);
-    stopwatch.step("boot");
-    const record = directory.readRecord() ?? { spec, uid, images: {} };
-    shell.release();
-    return LightvmPodVm.running(this.#context, directory, record, shell, stopwatch.steps);
-  }
-
-  #shellOptions(): ShellOptions {
-    const { config, hypervisor, logger, paths } = this.#options;
-    return {
-      hypervisor,
-      logger,
-      vmmBinary: paths.vmmBinary,
-      deviceSlots: config.device_slots,
-      vmmTimeoutMs: this.#context.vmmTimeoutMs,
-    };
-  }
-
-  #directoryOf(id: string): PodDirectory {
-    if (!isSandboxId(id)) {
-      throw new LightvmError(
-        "invalid-argument",
-        `"${id}" is no sandbox id (64 hexadecimal digits)`,
-      );
-    }
-    return new PodDirectory(this.#options.paths, id);
+    await using undo = new AsyncDisposableStack();
+    const flavor = this.#shells.flavorOf(spec);
+    const shell = undo.use(await this.#shells.prepare(flavor, stopwatch, signal));
+    this.#links.add(spec.id, shell.id);
+    undo.defer(() => this.#links.remove(spec.id));
+    await this.#shells.boot(shell, stopwatch, signal);
+    const record = shell.release(spec);
+    undo.move();
+    const { directory } = shell.plan;
+    return LightvmPodVm.running(this.#context, spec, directory, record, shell, stopwatch.steps);
   }
 }
 

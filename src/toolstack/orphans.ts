@@ -1,5 +1,4 @@
 // SPDX-License-Identifier: Apache-2.0
-import { readdir } from "node:fs/promises";
 import { LightvmError } from "../shared/errors.ts";
 import type { Logger } from "../shared/logger.ts";
 import { VmmClient } from "../vmm/vmm-client.ts";
@@ -8,7 +7,8 @@ import { dismantle } from "./dismantle.ts";
 import { domainUuid, isOurs } from "./domain-uuid.ts";
 import { GuestEvents } from "./guest-events.ts";
 import type { Hypervisor } from "./hypervisor.ts";
-import { isSandboxId, PodDirectory } from "./pod-directory.ts";
+import type { PodLinks } from "./pod-links.ts";
+import { ShellDirectory, type ShellParents, shellIds } from "./shell-directory.ts";
 
 const CONNECT_MS = 2000;
 
@@ -16,17 +16,21 @@ const CONNECT_MS = 2000;
 export interface OrphanSearch {
   readonly hypervisor: Pick<Hypervisor, "listDomains" | "destroyDomain">;
   readonly logger: Logger;
-  readonly parents: { readonly pods: string; readonly jails: string };
+  readonly parents: ShellParents;
+  readonly links: PodLinks;
   /** Sandbox ids whose VMs must stay. */
-  readonly known: ReadonlySet<string>;
+  readonly pods: ReadonlySet<string>;
+  /** Ids of shells that must stay beside those of these pods. */
+  readonly shells: ReadonlySet<string>;
 }
 
 /**
- * Destroys the VMs that a lightvmd before this one has left half-made or half-removed: by directory
- * first, then every domain with a handle of ours. One that resists does not keep the others.
+ * Destroys what a lightvmd before this one has left half-made or half-removed: shells without a pod
+ * by directory first, then every domain with a handle of ours, then links of pods that are unknown.
+ * One that resists does not keep the others.
  */
 export async function destroyOrphans(search: OrphanSearch): Promise<void> {
-  const { hypervisor, logger, parents, known } = search;
+  const { hypervisor, logger, links, parents, pods } = search;
   const failures: unknown[] = [];
   const attempt = async (what: string, step: () => Promise<void>): Promise<void> => {
     try {
@@ -36,15 +40,21 @@ export async function destroyOrphans(search: OrphanSearch): Promise<void> {
       failures.push(error);
     }
   };
-  const ids = new Set([...(await podIds(parents.pods)), ...(await podIds(parents.jails))]);
-  for (const id of ids) {
-    if (!known.has(id)) await attempt(id, () => destroyDirectory(search, id));
+  const ofPods = [...pods].map((id) => links.shellOf(id)).filter((id) => id !== undefined);
+  const known = new Set([...search.shells, ...ofPods]);
+  for (const id of await shellIds(parents)) {
+    if (!known.has(id)) await attempt(`shell ${id}`, () => destroyShell(search, id));
   }
   const keep = new Set([...known].map((id) => domainUuid(id)));
   for (const { uuid, domid, dying } of hypervisor.listDomains()) {
     if (isOurs(uuid) && !keep.has(uuid) && !dying) {
       await attempt(`domain ${domid}`, () => hypervisor.destroyDomain(domid));
     }
+  }
+  for (const id of links.podIds()) {
+    // A link of a pod that is being made right now leads to a shell that stays.
+    const shell = links.shellOf(id);
+    if (!pods.has(id) && !(shell !== undefined && known.has(shell))) links.remove(id);
   }
   if (failures.length > 0) {
     throw new LightvmError("internal", `${failures.length} orphans could not be destroyed`, {
@@ -53,9 +63,9 @@ export async function destroyOrphans(search: OrphanSearch): Promise<void> {
   }
 }
 
-async function destroyDirectory(search: OrphanSearch, id: string): Promise<void> {
+async function destroyShell(search: OrphanSearch, id: string): Promise<void> {
   const { hypervisor, logger, parents } = search;
-  const directory = new PodDirectory(parents, id);
+  const directory = new ShellDirectory(parents, id);
   const process = directory.readRecord()?.vmm;
   const client = await findVmm(directory);
   await dismantle(hypervisor, { uuid: domainUuid(id), process, client }, logger);
@@ -63,7 +73,7 @@ async function destroyDirectory(search: OrphanSearch, id: string): Promise<void>
 }
 
 /** The VMM of a directory, when one listens there; also when its pid was never written down. */
-async function findVmm(directory: PodDirectory): Promise<VmmClient | undefined> {
+async function findVmm(directory: ShellDirectory): Promise<VmmClient | undefined> {
   const explainLoss = () => explainVmmDeath(directory.vmmLog, undefined);
   try {
     const options = { listener: new GuestEvents(), explainLoss };
@@ -71,14 +81,5 @@ async function findVmm(directory: PodDirectory): Promise<VmmClient | undefined> 
   } catch {
     // Nobody listens: nothing to ask to quit.
     return undefined;
-  }
-}
-
-async function podIds(parent: string): Promise<string[]> {
-  try {
-    return (await readdir(parent)).filter(isSandboxId);
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === "ENOENT") return [];
-    throw error;
   }
 }

@@ -17,7 +17,7 @@ export type AgentReply = NonNullable<AgentMessage["body"]>;
 export interface PodVmSpec {
   /** Sandbox id: 64 hexadecimal digits. */
   readonly id: string;
-  /** For humans, seen in `xl list`: namespace/name shortened to 64 bytes. */
+  /** For humans, seen in `lightvm ps`: namespace/name shortened to 64 bytes. */
   readonly name: string;
   readonly vcpus: number;
   /** Guest RAM in bytes, a multiple of 4096. */

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { LightvmError } from "../shared/errors.ts";
 import type { Logger } from "../shared/logger.ts";
+import type { NodePaths } from "../shared/paths.ts";
 import { throwIfCancelled } from "../shared/wait.ts";
 import type { ProcessIdentity } from "../vmm/process-identity.ts";
 import { VmmClient } from "../vmm/vmm-client.ts";
@@ -9,87 +10,100 @@ import { handFileToVmm } from "../vmm/vmm-files.ts";
 import { spawnVmm, type VmmProcess } from "../vmm/vmm-process.ts";
 import { dismantle } from "./dismantle.ts";
 import { domainUuid } from "./domain-uuid.ts";
+import type { Flavor } from "./flavor.ts";
 import { GuestEvents } from "./guest-events.ts";
-import type { GuestImage } from "./guest-kernel.ts";
 import type { Hypervisor } from "./hypervisor.ts";
-import type { PodDirectory, PodRecord } from "./pod-directory.ts";
 import type { PodVmSpec } from "./pod-vm.ts";
+import type { Recipe } from "./recipe.ts";
+import type { ShellDirectory } from "./shell-directory.ts";
+import type { ShellLevel, ShellRecord } from "./shell-record.ts";
 import type { Stopwatch } from "./stopwatch.ts";
 
 /** The agent's side of every VM's vsock; VMMs do not share an address space of CIDs. */
 const VSOCK_CID = 3;
 
-/** What building a VM needs beside the VM's own specification. */
-export interface ShellOptions {
+/** What all shells of a toolstack share. */
+export interface ShellTools {
   readonly hypervisor: Hypervisor;
   readonly logger: Logger;
-  readonly vmmBinary: string;
-  readonly deviceSlots: number;
-  /** For each call to the VMM. */
+  readonly paths: Pick<NodePaths, "vmmBinary">;
+  /** For each call to a VMM. */
   readonly vmmTimeoutMs: number;
+  /** Called when nothing of a shell, or of the VM that it became, is left. */
+  readonly onRemoved: (shellId: string, uid: number | undefined) => void;
 }
 
-/** Whose VM it is, where its files are and under which uid its VMM runs. */
-export interface ShellPlace {
-  readonly spec: PodVmSpec;
-  readonly directory: PodDirectory;
+/** What one shell is to be, where its files are and under which uid its VMM runs. */
+export interface ShellPlan {
+  readonly flavor: Flavor;
+  readonly recipe: Recipe;
+  readonly directory: ShellDirectory;
   readonly uid: number;
 }
 
+/** Tokens by which the VMM knows the files that it was handed. */
+interface HandedFiles {
+  readonly kernelFile: bigint;
+  readonly ramdiskFile: bigint;
+  readonly bootLogFile: bigint;
+  readonly journalFile: bigint;
+}
+
+type Parts = Pick<Shell, "plan" | "domid" | "process" | "client" | "events">;
+
 /**
- * A domain with memory, devices' doorbells and a jailed VMM, but nothing loaded: all of a create
- * that does not depend on what will run. Disposing of it leaves nothing behind.
+ * A VM that has no pod yet: a domain with memory, devices' doorbells and a jailed VMM. All of a
+ * create that does not depend on the pod. Disposing of it leaves nothing behind.
+ *
+ *               prepare            execute, unpause, hello, pause
+ *   (nothing) ──────────► prepared ──────────────────────────────► booted
+ *                             │ execute, unpause, hello               │ unpause
+ *                             └──────────► a pod's VM ◄───────────────┘
  */
 export class Shell implements AsyncDisposable {
-  readonly place: ShellPlace;
+  readonly plan: ShellPlan;
   readonly domid: number;
   readonly process: ProcessIdentity;
   readonly client: VmmClient;
   readonly events: GuestEvents;
-  readonly #options: ShellOptions;
+  readonly #tools: ShellTools;
   readonly #undo: AsyncDisposableStack;
+  #record: ShellRecord;
+  #files: HandedFiles | undefined;
 
   private constructor(
-    options: ShellOptions,
-    parts: Pick<Shell, "place" | "domid" | "process" | "client" | "events">,
+    tools: ShellTools,
+    parts: Parts,
+    record: ShellRecord,
     undo: AsyncDisposableStack,
   ) {
-    this.#options = options;
-    this.place = parts.place;
+    this.#tools = tools;
+    this.plan = parts.plan;
     this.domid = parts.domid;
     this.process = parts.process;
     this.client = parts.client;
     this.events = parts.events;
+    this.#record = record;
     this.#undo = undo;
   }
 
-  /** First half: directories, VMM process, domain. */
+  /** Directories, VMM process, domain. */
   static async prepare(
-    options: ShellOptions,
-    place: ShellPlace,
+    tools: ShellTools,
+    plan: ShellPlan,
     stopwatch: Stopwatch,
     signal: AbortSignal,
   ): Promise<Shell> {
-    const { spec, directory, uid } = place;
+    const { flavor, recipe, directory, uid } = plan;
     await using undo = new AsyncDisposableStack();
     throwIfCancelled(signal, "the creation of the VM");
-    directory.create();
-    undo.defer(() => undoStep(options, "remove the pod's directories", () => directory.remove()));
-    const record: PodRecord = { spec, uid, images: {} };
-    directory.writeRecord(record);
     const remains: { process?: ProcessIdentity; client?: VmmClient } = {};
-    const uuid = domainUuid(spec.id);
-    undo.defer(() =>
-      undoStep(options, "dismantle the VM", () =>
-        dismantle(
-          options.hypervisor,
-          { uuid, process: remains.process, client: remains.client },
-          options.logger,
-        ),
-      ),
-    );
+    undo.defer(() => removeShell(tools, plan, remains));
+    directory.create();
+    const record: ShellRecord = { flavor, recipe: recipe.stamp, uid, images: {} };
+    directory.writeRecord(record);
     const child = await spawnVmm({
-      binary: options.vmmBinary,
+      binary: tools.paths.vmmBinary,
       socketPath: directory.socket,
       logPath: directory.vmmLog,
       onStarted: (vmm) => {
@@ -101,71 +115,115 @@ export class Shell implements AsyncDisposable {
     const client = controlOf(child, directory, events);
     remains.client = client;
     stopwatch.step("start the VMM");
-    const prepared = await client.call("prepare", prepareArgument(options, place), {
-      signal,
-      timeoutMs: options.vmmTimeoutMs,
-    });
-    const domid = prepared.domid;
-    directory.writeRecord({ ...record, vmm: child.identity, domid });
+    const wait = { signal, timeoutMs: tools.vmmTimeoutMs };
+    const prepared = await client.call("prepare", prepareArgument(plan), wait);
+    const { domid } = prepared;
+    const built = { ...record, vmm: child.identity, domid };
+    directory.writeRecord(built);
     stopwatch.step("prepare");
     stopwatch.add("prepare", prepared.breakdown);
-    const parts = { place, domid, process: child.identity, client, events };
-    return new Shell(options, parts, undo.move());
+    const parts = { plan, domid, process: child.identity, client, events };
+    return new Shell(tools, parts, built, undo.move());
   }
 
-  /** Second half: kernel, ramdisk and devices in place; the domain is ready to be unpaused. */
-  async execute(image: GuestImage, stopwatch: Stopwatch, signal: AbortSignal): Promise<void> {
-    const { directory } = this.place;
-    const wait = { signal, timeoutMs: this.#options.vmmTimeoutMs };
-    const hand = (path: string, flags: string) => {
-      const file = { path, flags, mode: 0o600 };
-      return handFileToVmm(this.#options.hypervisor, directory.socket, file, wait);
-    };
-    const kernelFile = await hand(image.kernel, "r");
-    const ramdiskFile = await hand(image.ramdisk, "r");
-    const bootLogFile = await hand(directory.bootLog, "a");
-    const journalFile = await hand(directory.journal, "a");
+  /** A shell that another lightvmd has made and that still waits for a pod. */
+  static adopted(tools: ShellTools, parts: Parts, record: ShellRecord): Shell {
+    const undo = new AsyncDisposableStack();
+    const { process, client } = parts;
+    undo.defer(() => removeShell(tools, parts.plan, { process, client }));
+    return new Shell(tools, parts, record, undo);
+  }
+
+  get id(): string {
+    return this.plan.directory.id;
+  }
+
+  /** What is written down of it. */
+  get record(): ShellRecord {
+    return this.#record;
+  }
+
+  /** Hands the files over that the guest will be loaded from and written down to. */
+  async handOver(signal: AbortSignal): Promise<void> {
+    this.#files ??= await this.#hand(signal);
+  }
+
+  /** Kernel, ramdisk and devices in place; the domain is ready to be unpaused. */
+  async execute(stopwatch: Stopwatch, signal: AbortSignal): Promise<void> {
+    const files = this.#files ?? (await this.#hand(signal));
     stopwatch.step("hand over the files");
-    const executed = await this.client.call(
-      "execute",
-      {
-        kernelFile,
-        ramdiskFile,
-        bootLogFile,
-        journalFile,
-        commandLine: image.commandLine,
-        vsockCid: VSOCK_CID,
-        entropyDevice: true,
-        consoleContainerId: "",
-      },
-      wait,
-    );
+    const { commandLine } = this.plan.recipe.image;
+    const argument = {
+      ...files,
+      commandLine,
+      vsockCid: VSOCK_CID,
+      entropyDevice: true,
+      consoleContainerId: "",
+    };
+    const wait = { signal, timeoutMs: this.#tools.vmmTimeoutMs };
+    const executed = await this.client.call("execute", argument, wait);
     stopwatch.step("execute");
     stopwatch.add("execute", executed.breakdown);
   }
 
-  /** The VM has become a pod's: disposing of the shell does nothing from now on. */
-  release(): void {
+  unpause(): void {
+    this.#tools.hypervisor.unpauseDomain(this.domid);
+  }
+
+  pause(): void {
+    this.#tools.hypervisor.pauseDomain(this.domid);
+  }
+
+  /** It waits for a pod from now on; the next lightvmd may adopt it. */
+  waitsAt(level: ShellLevel): void {
+    this.#write({ level });
+  }
+
+  /** It is a pod's VM from now on: disposing of the shell does nothing any more. */
+  release({ id, name }: PodVmSpec): ShellRecord {
+    this.#write({ pod: { id, name } });
     this.#undo.move();
+    return this.#record;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#undo.disposeAsync();
   }
+
+  async #hand(signal: AbortSignal): Promise<HandedFiles> {
+    const { directory, recipe } = this.plan;
+    const wait = { signal, timeoutMs: this.#tools.vmmTimeoutMs };
+    const hand = (path: string, flags: string) => {
+      const file = { path, flags, mode: 0o600 };
+      return handFileToVmm(this.#tools.hypervisor, directory.socket, file, wait);
+    };
+    return {
+      kernelFile: await hand(recipe.image.kernel, "r"),
+      ramdiskFile: await hand(recipe.image.ramdisk, "r"),
+      bootLogFile: await hand(directory.bootLog, "a"),
+      journalFile: await hand(directory.journal, "a"),
+    };
+  }
+
+  #write(change: Partial<ShellRecord>): void {
+    const record = { ...this.#record, ...change };
+    this.plan.directory.writeRecord(record);
+    this.#record = record;
+  }
 }
 
-function controlOf(child: VmmProcess, directory: PodDirectory, listener: GuestEvents): VmmClient {
+function controlOf(child: VmmProcess, directory: ShellDirectory, listener: GuestEvents): VmmClient {
   const explainLoss = () => explainVmmDeath(directory.vmmLog, child.exited);
   return VmmClient.overSocket(child.control, { listener, explainLoss });
 }
 
-function prepareArgument({ deviceSlots }: ShellOptions, { spec, directory, uid }: ShellPlace) {
+function prepareArgument({ flavor, directory, uid }: ShellPlan) {
   return {
-    name: spec.name,
-    vcpus: spec.vcpus,
-    memoryBytes: BigInt(spec.memoryBytes),
-    deviceSlots,
-    uuid: Buffer.from(domainUuid(spec.id), "hex"),
+    name: `shell-${directory.id}`,
+    vcpus: flavor.vcpus,
+    memoryBytes: BigInt(flavor.memoryBytes),
+    deviceSlots: flavor.deviceSlots,
+    uuid: Buffer.from(domainUuid(directory.id), "hex"),
     runAsUid: uid,
     runAsGid: uid,
     jailDirectory: directory.jail,
@@ -176,15 +234,18 @@ function prepareArgument({ deviceSlots }: ShellOptions, { spec, directory, uid }
  * An undo that fails must not hide the error that made it necessary: it is logged, and what is left
  * is found by `destroyOrphans`.
  */
-async function undoStep(
-  { logger }: ShellOptions,
-  what: string,
-  step: () => Promise<void>,
+async function removeShell(
+  { hypervisor, logger, onRemoved }: ShellTools,
+  { directory, uid }: ShellPlan,
+  { process, client }: { process?: ProcessIdentity; client?: VmmClient },
 ): Promise<void> {
   try {
-    await step();
-  } catch (error) {
-    const wrapped = new LightvmError("internal", `cannot ${what}`, { cause: error });
-    logger.error({ error: wrapped }, "an undo failed");
+    const uuid = domainUuid(directory.id);
+    await dismantle(hypervisor, { uuid, process, client }, logger);
+    await directory.remove();
+    onRemoved(directory.id, uid);
+  } catch (cause) {
+    const error = new LightvmError("internal", "cannot dismantle the VM", { cause });
+    logger.error({ error, shell: directory.id }, "an undo failed");
   }
 }

@@ -76,6 +76,7 @@ export class ToolstackBench implements Disposable {
   leftovers(): string[] {
     return [
       ...this.#list(this.paths.pods),
+      ...this.#list(this.paths.shells),
       ...this.#list(this.paths.jails),
       ...this.#list(this.hypervisor.directory).map((domid) => `domain ${domid}`),
       ...this.livingVmms().map((pid) => `VMM ${pid}`),
