@@ -43,10 +43,12 @@ async function serve(configPath: string | undefined): Promise<void> {
     logger,
   });
   const hypervisor = NativeHypervisor.load(paths.addon);
-  const toolstack = new LightvmToolstack({ config: config.vm, paths, hypervisor, logger });
+  const toolstack = new LightvmToolstack({ config, paths, hypervisor, logger });
   const checkNode = () => toolstack.checkFiles();
 
   await recover({ pods, toolstack, logger }, terminated);
+  toolstack.start();
+  running.defer(() => toolstack.close());
 
   const metrics = new NodeMetrics();
   exportPodMetrics(metrics, pods);

@@ -40,6 +40,7 @@ export async function recover(context: RecoveryContext, signal: AbortSignal): Pr
       }
     }),
   );
+  await toolstack.adoptShells(signal);
   try {
     await toolstack.destroyOrphans(new Set(pods.all().map(({ id }) => id)));
   } catch (error) {

@@ -37,6 +37,18 @@ const registry = z.strictObject({
   ca_file: absolutePath.optional(),
 });
 
+const shellLevel = z.enum(["prepared", "booted"]);
+
+/** VMs of one size that are made before anyone asks for them. */
+const flavor = z.strictObject({
+  vcpus: z.number().int().min(1).max(64).default(1),
+  /** All of the VM's RAM, as a pod gets it: limits of its containers and the overhead. */
+  memory_mib: mebibytes.min(4),
+  /** Absent: the pool's. */
+  level: shellLevel.optional(),
+  size: z.number().int().min(0).max(10_000),
+});
+
 /** The file as an administrator writes it. Every key is optional. */
 const fileSchema = z.strictObject({
   /** UNIX socket on which the CRI is served. */
@@ -76,8 +88,25 @@ const fileSchema = z.strictObject({
       device_slots: z.number().int().min(4).max(63).default(32),
       /** Added to the guest kernel's command line. */
       kernel_arguments: z.string().default(""),
+      /** VMs that are built and booted at once; absent: one a CPU of dom0, at least four. */
+      starts_at_once: z.number().int().min(1).max(1024).optional(),
       /** First uid (and gid) of the VMM processes; each pod gets one of its own above it. */
       first_uid: z.number().int().min(1).default(2_000_000_000),
+    })
+    .prefault({}),
+  pool: z
+    .strictObject({
+      /** Shells that wait for pods like those of late, beside the declared flavors. */
+      size: z.number().int().min(0).max(10_000).default(0),
+      /** How far they are made ready. */
+      level: shellLevel.default("booted"),
+      /** Xen memory that all shells together may hold. They give way to pods that need it. */
+      memory_mib: mebibytes.default(1024),
+      /** Shells that are made at once, in the background. */
+      refills_at_once: z.number().int().min(1).max(64).default(2),
+      /** How long no pod must have been started before shells are made. */
+      refill_after_seconds: z.number().nonnegative().default(1),
+      flavors: z.array(flavor).default([]),
     })
     .prefault({}),
   image: z

@@ -30,14 +30,18 @@ export class Admission {
     this.#reservedBytes = reservedBytes;
   }
 
+  /** How many bytes Xen lacks for such a VM; 0 when there is room. */
+  missing(spec: Pick<PodVmSpec, "vcpus" | "memoryBytes">): number {
+    return Math.max(0, xenMemoryOf(spec) - this.#available());
+  }
+
   /**
    * Sets memory aside for a VM that is about to be built; dispose it once Xen itself counts the
    * memory as taken, or the attempt is over. Throws "resource-exhausted".
    */
   reserve(spec: Pick<PodVmSpec, "vcpus" | "memoryBytes">): Disposable {
     const needed = xenMemoryOf(spec);
-    const free = Number(this.#hypervisor.info().freeMemoryBytes);
-    const available = Math.max(0, free - this.#pendingBytes - this.#reservedBytes);
+    const available = this.#available();
     if (needed > available) {
       throw new LightvmError(
         "resource-exhausted",
@@ -54,6 +58,11 @@ export class Admission {
         held = false;
       },
     };
+  }
+
+  #available(): number {
+    const free = Number(this.#hypervisor.info().freeMemoryBytes);
+    return Math.max(0, free - this.#pendingBytes - this.#reservedBytes);
   }
 }
 

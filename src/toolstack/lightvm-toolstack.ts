@@ -1,27 +1,37 @@
 // SPDX-License-Identifier: Apache-2.0
+import { availableParallelism } from "node:os";
 import type { Config } from "../shared/config.ts";
 import { LightvmError } from "../shared/errors.ts";
 import type { Logger } from "../shared/logger.ts";
 import type { NodePaths } from "../shared/paths.ts";
 import { adoptVm } from "./adoption.ts";
 import { DomainWatch } from "./domain-watch.ts";
+import type { Flavor } from "./flavor.ts";
 import { checkGuestFiles } from "./guest-kernel.ts";
 import type { Hypervisor } from "./hypervisor.ts";
 import { LightvmPodVm, type PodVmContext } from "./lightvm-pod-vm.ts";
 import { destroyOrphans } from "./orphans.ts";
 import { alreadyExists, PodLinks } from "./pod-links.ts";
 import type { PodVm, PodVmSpec } from "./pod-vm.ts";
+import type { PoolMetrics } from "./pool/metrics.ts";
+import { ShellPool } from "./pool/pool.ts";
+import type { Shell } from "./shell.ts";
+import type { ShellLevel } from "./shell-record.ts";
 import { Shells } from "./shells.ts";
 import { Stopwatch } from "./stopwatch.ts";
 import type { DomainUsage, HostState, Toolstack } from "./toolstack.ts";
+import { Turns } from "./turns.ts";
 
+const MIB = 1024 * 1024;
 const PAGE = 4096;
+/** Starts that are allowed at once on the smallest machine: a guest that hangs must not block all. */
+const LEAST_TURNS = 4;
 /** Bytes of a pod's name as people see it. */
 const MAX_NAME_BYTES = 64;
 const MAX_VCPUS = 64;
 
 export interface LightvmToolstackOptions {
-  readonly config: Config["vm"];
+  readonly config: Pick<Config, "vm" | "pool">;
   readonly paths: NodePaths;
   readonly hypervisor: Hypervisor;
   readonly logger: Logger;
@@ -33,8 +43,10 @@ export interface LightvmToolstackOptions {
 export class LightvmToolstack implements Toolstack {
   readonly #options: LightvmToolstackOptions;
   readonly #shells: Shells;
+  readonly #pool: ShellPool;
   readonly #links: PodLinks;
   readonly #context: PodVmContext;
+  readonly #turns: Turns;
   /** Pods whose VMs are being made. */
   readonly #creating = new Set<string>();
 
@@ -42,7 +54,13 @@ export class LightvmToolstack implements Toolstack {
     const { config, hypervisor, logger, paths } = options;
     this.#options = options;
     const watch = new DomainWatch(hypervisor, logger, options.watchIntervalMs);
-    this.#shells = new Shells({ config, paths, hypervisor, watch, logger });
+    const { vm, pool } = config;
+    this.#shells = new Shells({ config: vm, paths, hypervisor, watch, logger });
+    const usual = this.#shells.flavorOf({ vcpus: vm.vcpus, memoryBytes: vm.memory_mib * MIB });
+    const hostBytes = () => Number(hypervisor.info().totalMemoryBytes);
+    const shells = this.#shells;
+    this.#pool = new ShellPool({ config: pool, shells, watch, logger, usual, hostBytes });
+    this.#turns = new Turns(vm.starts_at_once ?? Math.max(LEAST_TURNS, availableParallelism()));
     this.#links = new PodLinks(paths);
     this.#context = {
       hypervisor,
@@ -52,6 +70,7 @@ export class LightvmToolstack implements Toolstack {
       onRemoved: (podId, shellId, uid) => {
         this.#links.remove(podId);
         this.#shells.tools.onRemoved(shellId, uid);
+        this.#pool.poke();
       },
     };
   }
@@ -59,6 +78,21 @@ export class LightvmToolstack implements Toolstack {
   /** Throws "failed-precondition" when a file is missing without which no pod can run. */
   checkFiles(): void {
     checkGuestFiles(this.#options.paths);
+  }
+
+  /** Begins to fill the pool. */
+  start(): void {
+    this.#pool.start();
+  }
+
+  /** Ends what is done in the background. Pods and shells go on. */
+  async close(): Promise<void> {
+    await this.#pool.close();
+  }
+
+  /** Takes over a changed configuration of the pool. */
+  reconfigure(pool: Config["pool"]): void {
+    this.#pool.reconfigure(pool);
   }
 
   async create(spec: PodVmSpec, signal: AbortSignal): Promise<PodVm> {
@@ -80,6 +114,10 @@ export class LightvmToolstack implements Toolstack {
     const directory = this.#shells.directoryOf(shellId);
     this.#shells.claim(directory, directory.readRecord());
     return await adoptVm(this.#context, spec, directory, signal);
+  }
+
+  async adoptShells(signal: AbortSignal): Promise<void> {
+    await this.#pool.adopt(signal);
   }
 
   async destroyOrphans(known: ReadonlySet<string>): Promise<void> {
@@ -104,14 +142,61 @@ export class LightvmToolstack implements Toolstack {
     return new Map(domains.map((domain) => [domain.domid, domain]));
   }
 
+  pool(): PoolMetrics {
+    return this.#pool.metrics();
+  }
+
+  /** From the pool if a shell waits there that comes up, from nothing otherwise. */
   async #create(spec: PodVmSpec, signal: AbortSignal): Promise<PodVm> {
     const stopwatch = new Stopwatch();
-    await using undo = new AsyncDisposableStack();
+    using _turn = await this.#turns.enter(signal);
+    using _precedence = this.#pool.giveWay();
+    stopwatch.step("wait for a turn");
     const flavor = this.#shells.flavorOf(spec);
-    const shell = undo.use(await this.#shells.prepare(flavor, stopwatch, signal));
+    const waiting = this.#pool.take(flavor);
+    if (waiting !== undefined) {
+      stopwatch.step(`take a ${waiting.level} shell`);
+      try {
+        return await this.#become(spec, waiting.shell, waiting.level, stopwatch, signal);
+      } catch (error) {
+        if (signal.aborted) throw error;
+        this.#pool.tookInVain(waiting, error);
+      }
+    }
+    const shell = await this.#prepare(flavor, stopwatch, signal);
+    return await this.#become(spec, shell, "prepared", stopwatch, signal);
+  }
+
+  /** Pushes shells of the pool out as long as they hold the memory. */
+  async #prepare(flavor: Flavor, stopwatch: Stopwatch, signal: AbortSignal): Promise<Shell> {
+    for (;;) {
+      try {
+        return await this.#shells.prepare(flavor, stopwatch, signal);
+      } catch (error) {
+        const exhausted = error instanceof LightvmError && error.code === "resource-exhausted";
+        if (!exhausted || !(await this.#pool.makeRoom())) throw error;
+        stopwatch.step("push a shell out");
+      }
+    }
+  }
+
+  /** Makes a shell the VM of a pod. Whatever fails, neither shell nor link is left. */
+  async #become(
+    spec: PodVmSpec,
+    shell: Shell,
+    level: ShellLevel,
+    stopwatch: Stopwatch,
+    signal: AbortSignal,
+  ): Promise<PodVm> {
+    await using undo = new AsyncDisposableStack();
+    undo.use(shell);
     this.#links.add(spec.id, shell.id);
     undo.defer(() => this.#links.remove(spec.id));
-    await this.#shells.boot(shell, stopwatch, signal);
+    shell.hurry();
+    if (level === "booted") {
+      shell.unpause();
+      stopwatch.step("unpause");
+    } else await this.#shells.boot(shell, stopwatch, signal);
     const record = shell.release(spec);
     undo.move();
     const { directory } = shell.plan;

@@ -3,7 +3,7 @@ import { LightvmError } from "../shared/errors.ts";
 import type { Logger } from "../shared/logger.ts";
 import type { NodePaths } from "../shared/paths.ts";
 import { throwIfCancelled } from "../shared/wait.ts";
-import type { ProcessIdentity } from "../vmm/process-identity.ts";
+import { type ProcessIdentity, setBackground } from "../vmm/process-identity.ts";
 import { VmmClient } from "../vmm/vmm-client.ts";
 import { explainVmmDeath } from "../vmm/vmm-death.ts";
 import { handFileToVmm } from "../vmm/vmm-files.ts";
@@ -33,12 +33,16 @@ export interface ShellTools {
   readonly onRemoved: (shellId: string, uid: number | undefined) => void;
 }
 
+/** Whether somebody waits for it; otherwise its VMM runs when nobody else wants the CPU. */
+export type ShellPriority = "foreground" | "background";
+
 /** What one shell is to be, where its files are and under which uid its VMM runs. */
 export interface ShellPlan {
   readonly flavor: Flavor;
   readonly recipe: Recipe;
   readonly directory: ShellDirectory;
   readonly uid: number;
+  readonly priority: ShellPriority;
 }
 
 /** Tokens by which the VMM knows the files that it was handed. */
@@ -108,6 +112,7 @@ export class Shell implements AsyncDisposable {
       logPath: directory.vmmLog,
       onStarted: (vmm) => {
         remains.process = vmm;
+        if (plan.priority === "background") setBackground(vmm, true);
         directory.writeRecord({ ...record, vmm });
       },
     });
@@ -172,6 +177,11 @@ export class Shell implements AsyncDisposable {
 
   pause(): void {
     this.#tools.hypervisor.pauseDomain(this.domid);
+  }
+
+  /** Somebody waits for it from now on. */
+  hurry(): void {
+    if (this.plan.priority === "background") setBackground(this.process, false);
   }
 
   /** It waits for a pod from now on; the next lightvmd may adopt it. */

@@ -9,8 +9,8 @@ import { type Flavor, flavorOf } from "./flavor.ts";
 import type { Hypervisor } from "./hypervisor.ts";
 import type { PodVmSpec } from "./pod-vm.ts";
 import { type Recipe, recipeOf } from "./recipe.ts";
-import { Shell, type ShellTools } from "./shell.ts";
-import { newShellId, ShellDirectory } from "./shell-directory.ts";
+import { Shell, type ShellPriority, type ShellTools } from "./shell.ts";
+import { newShellId, ShellDirectory, type ShellParents } from "./shell-directory.ts";
 import type { ShellRecord } from "./shell-record.ts";
 import type { Stopwatch } from "./stopwatch.ts";
 import { UidPool } from "./uid-pool.ts";
@@ -55,6 +55,10 @@ export class Shells {
     return this.#living;
   }
 
+  get parents(): ShellParents {
+    return this.#options.paths;
+  }
+
   /** What a shell for this pod is made of. */
   flavorOf(spec: Pick<PodVmSpec, "vcpus" | "memoryBytes">): Flavor {
     return flavorOf(spec, this.#options.config.device_slots);
@@ -66,14 +70,19 @@ export class Shells {
   }
 
   /** A prepared shell. Throws "resource-exhausted" when Xen has no memory for it. */
-  async prepare(flavor: Flavor, stopwatch: Stopwatch, signal: AbortSignal): Promise<Shell> {
+  async prepare(
+    flavor: Flavor,
+    stopwatch: Stopwatch,
+    signal: AbortSignal,
+    priority: ShellPriority = "foreground",
+  ): Promise<Shell> {
     using reservation = this.admission.reserve(flavor);
     stopwatch.step("admission");
     const recipe = this.recipeOf(flavor);
     const directory = new ShellDirectory(this.#options.paths, newShellId());
     const uid = this.#uids.take();
     this.#living.add(directory.id);
-    const plan = { flavor, recipe, directory, uid };
+    const plan = { flavor, recipe, directory, uid, priority };
     const shell = await Shell.prepare(this.tools, plan, stopwatch, signal);
     // From here on Xen counts the memory itself.
     reservation[Symbol.dispose]();

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
+
 import type { PodVm, PodVmSpec } from "./pod-vm.ts";
+import type { PoolMetrics } from "./pool/metrics.ts";
 
 /** What the host has, for admission, Status and doctor. */
 export interface HostState {
@@ -30,9 +32,16 @@ export interface Toolstack {
    * is left; a PodVm with `end` set when it has died meanwhile.
    */
   adopt(spec: PodVmSpec, signal: AbortSignal): Promise<PodVm | undefined>;
-  /** Destroys each domain, VMM, jail and pod directory of ours that is not in `known`. */
+  /**
+   * After a restart, once all pods are adopted: finds the shells again that wait for pods. Throws
+   * only when `signal` is aborted.
+   */
+  adoptShells(signal: AbortSignal): Promise<void>;
+  /** Destroys each domain, VMM, jail and directory of ours that is neither `known` nor adopted. */
   destroyOrphans(known: ReadonlySet<string>): Promise<void>;
   host(): HostState;
   /** All domains by their numbers, as one hypercall saw them. */
   domains(): ReadonlyMap<number, DomainUsage>;
+  /** What waits for pods, and how often it served. */
+  pool(): PoolMetrics;
 }

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { readFileSync } from "node:fs";
+import { constants, setPriority } from "node:os";
 import { setTimeout as delay } from "node:timers/promises";
 
 /** One process for good: a pid alone may have been given to another since. */
@@ -42,6 +43,19 @@ export function signalProcess(target: ProcessIdentity, signal: NodeJS.Signals): 
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === "ESRCH") return false;
     throw error;
+  }
+}
+
+/** Lets a process run only when nobody else wants the CPU, or as any other again. */
+export function setBackground(target: ProcessIdentity, background: boolean): void {
+  const { PRIORITY_LOW, PRIORITY_NORMAL } = constants.priority;
+  try {
+    setPriority(target.pid, background ? PRIORITY_LOW : PRIORITY_NORMAL);
+  } catch (error) {
+    // ESRCH: its end is told elsewhere. EACCES: who is not root can only lower a priority.
+    const { ESRCH, EACCES } = constants.errno;
+    const { errno = 0 } = error as NodeJS.ErrnoException;
+    if (![ESRCH, EACCES].includes(-errno)) throw error;
   }
 }
 

@@ -71,16 +71,11 @@ export class FakeHypervisor implements Hypervisor {
   }
 
   unpauseDomain(domid: number): void {
-    const domain = this.#read(domid);
-    writeFileSync(
-      join(this.directory, String(domid)),
-      JSON.stringify({ ...domain, paused: false }),
-    );
-    process.kill(domain.pid, "SIGUSR2");
+    process.kill(this.#pause(domid, false), "SIGUSR2");
   }
 
-  pauseDomain(): void {
-    throw new LightvmError("unimplemented", "no test pauses a domain");
+  pauseDomain(domid: number): void {
+    this.#pause(domid, true);
   }
 
   async destroyDomain(domid: number): Promise<void> {
@@ -103,6 +98,13 @@ export class FakeHypervisor implements Hypervisor {
     } finally {
       socket.destroy();
     }
+  }
+
+  /** Returns the pid of the VMM. */
+  #pause(domid: number, paused: boolean): number {
+    const domain = this.#read(domid);
+    writeFileSync(join(this.directory, String(domid)), JSON.stringify({ ...domain, paused }));
+    return domain.pid;
   }
 
   #read(domid: number): DomainFile {

@@ -85,8 +85,9 @@ function processExited(exit: ProcessExited): void {
   broadcast({ $case: "processExited", value: exit });
 }
 
-/** FakeHypervisor.unpauseDomain: the guest runs. */
+/** FakeHypervisor.unpauseDomain: the guest runs, or runs on. */
 function boot(): void {
+  if (phase !== State_Phase.PHASE_EXECUTED) return;
   dieIf("boot");
   if (bootLog !== undefined) writeSync(bootLog, "Linux version fake\nKernel panic - not syncing\n");
   if (behaviour.guest === "panics") endGuest(GuestEnd_Reason.REASON_PANIC, "the guest panicked");

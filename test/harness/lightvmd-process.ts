@@ -15,7 +15,7 @@ const [root = ""] = process.argv.slice(2);
 const config = benchConfig(root);
 const logger = createLogger({ level: "warn" });
 const toolstack = new LightvmToolstack({
-  config: config.vm,
+  config,
   paths: nodePaths(config),
   hypervisor: new FakeHypervisor(join(root, "domains")),
   logger,

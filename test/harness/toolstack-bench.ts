@@ -10,13 +10,20 @@ import {
 } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
-import { parseConfig } from "../../src/shared/config.ts";
+import { type Config, parseConfig } from "../../src/shared/config.ts";
 import { silentLogger } from "../../src/shared/logger.ts";
 import { type NodePaths, nodePaths } from "../../src/shared/paths.ts";
 import { LightvmToolstack } from "../../src/toolstack/lightvm-toolstack.ts";
 import type { PodVmSpec } from "../../src/toolstack/pod-vm.ts";
 import { FakeHypervisor } from "./fake-hypervisor.ts";
 import type { VmmBehaviour } from "./vmm-behaviour.ts";
+
+export interface BenchOptions {
+  readonly bootSeconds?: number;
+  readonly vmmSeconds?: number;
+  /** The [pool] section of the configuration; off unless given. */
+  readonly pool?: object;
+}
 
 const FAKE_VMM = resolve(import.meta.dirname, "fake-vmm.ts");
 
@@ -26,17 +33,12 @@ export class ToolstackBench implements Disposable {
   readonly hypervisor: FakeHypervisor;
   readonly paths: NodePaths;
   readonly signal: AbortSignal = new AbortController().signal;
-  readonly #bootTimeoutSeconds: number;
-  readonly #vmmTimeoutSeconds: number;
+  readonly #options: BenchOptions;
 
-  constructor(
-    behaviour: VmmBehaviour,
-    timeouts: { bootSeconds?: number; vmmSeconds?: number } = {},
-  ) {
+  constructor(behaviour: VmmBehaviour, options: BenchOptions = {}) {
     this.hypervisor = new FakeHypervisor(join(this.root, "domains"));
-    this.#bootTimeoutSeconds = timeouts.bootSeconds ?? 20;
-    this.#vmmTimeoutSeconds = timeouts.vmmSeconds ?? 20;
-    this.paths = nodePaths(this.#config());
+    this.#options = options;
+    this.paths = nodePaths(this.config());
     mkdirSync(join(this.root, "lib", "bin"), { recursive: true });
     mkdirSync(join(this.root, "lib", "guest"));
     for (const file of [this.paths.kernelUp, this.paths.kernelSmp, this.paths.initramfs]) {
@@ -53,9 +55,9 @@ export class ToolstackBench implements Disposable {
   }
 
   /** A toolstack as lightvmd makes one when it starts; a second one stands for a restart. */
-  toolstack(): LightvmToolstack {
+  toolstack(pool: object = this.#options.pool ?? {}): LightvmToolstack {
     return new LightvmToolstack({
-      config: this.#config().vm,
+      config: this.config(pool),
       paths: this.paths,
       hypervisor: this.hypervisor,
       logger: silentLogger(),
@@ -65,6 +67,21 @@ export class ToolstackBench implements Disposable {
 
   spec(digit: string = "a"): PodVmSpec {
     return { id: digit.repeat(64), name: `pod-${digit}`, vcpus: 1, memoryBytes: 64 * 1024 * 1024 };
+  }
+
+  /** The configuration of this node, with that pool. */
+  config(pool: object = {}): Config {
+    const { bootSeconds = 20, vmmSeconds = 20 } = this.#options;
+    return parseConfig(
+      {
+        run_directory: join(this.root, "run"),
+        state_directory: join(this.root, "state"),
+        library_directory: join(this.root, "lib"),
+        vm: { boot_timeout_seconds: bootSeconds, vmm_timeout_seconds: vmmSeconds },
+        pool: { refill_after_seconds: 0, ...pool },
+      },
+      "the bench",
+    );
   }
 
   /** What VMMs do that are started from now on. */
@@ -115,20 +132,5 @@ export class ToolstackBench implements Disposable {
     } catch {
       return [];
     }
-  }
-
-  #config() {
-    return parseConfig(
-      {
-        run_directory: join(this.root, "run"),
-        state_directory: join(this.root, "state"),
-        library_directory: join(this.root, "lib"),
-        vm: {
-          boot_timeout_seconds: this.#bootTimeoutSeconds,
-          vmm_timeout_seconds: this.#vmmTimeoutSeconds,
-        },
-      },
-      "the bench",
-    );
   }
 }

@@ -30,6 +30,7 @@ export function runtimeDetails({ config, pods, toolstack }: NodeContext): object
     sandboxes: pods.sandboxes().length,
     containers: pods.containers().length,
     vm: config.vm,
+    pool: toolstack.pool(),
   };
 }
 
