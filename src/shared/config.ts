@@ -37,7 +37,7 @@ const registry = z.strictObject({
   ca_file: absolutePath.optional(),
 });
 
-const shellLevel = z.enum(["prepared", "booted"]);
+const shellLevel = z.enum(["prepared", "loaded", "booted"]);
 
 /** VMs of one size that are made before anyone asks for them. */
 const flavor = z.strictObject({

@@ -5,7 +5,7 @@ import type { Flavor } from "./flavor.ts";
 import type { PodVmEnd } from "./pod-vm.ts";
 
 /** How far a shell has come before its pod is known. */
-export const SHELL_LEVELS = ["prepared", "booted"] as const;
+export const SHELL_LEVELS = ["prepared", "loaded", "booted"] as const;
 export type ShellLevel = (typeof SHELL_LEVELS)[number];
 
 const recordSchema = z.object({

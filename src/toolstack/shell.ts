@@ -53,16 +53,24 @@ interface HandedFiles {
   readonly journalFile: bigint;
 }
 
+/** What a loaded shell is executed with: Load has taken the files. */
+const TAKEN_FILES: HandedFiles = {
+  kernelFile: 0n,
+  ramdiskFile: 0n,
+  bootLogFile: 0n,
+  journalFile: 0n,
+};
+
 type Parts = Pick<Shell, "plan" | "domid" | "process" | "client" | "events">;
 
 /**
  * A VM that has no pod yet: a domain with memory, devices' doorbells and a jailed VMM. All of a
  * create that does not depend on the pod. Disposing of it leaves nothing behind.
  *
- *               prepare            execute, unpause, hello, pause
- *   (nothing) ──────────► prepared ──────────────────────────────► booted
- *                             │ execute, unpause, hello               │ unpause
- *                             └──────────► a pod's VM ◄───────────────┘
+ *            prepare            load          execute, unpause, hello, pause
+ *   (nothing) ──────► prepared ──────► loaded ──────────────────────────────► booted
+ *                         │ execute, unpause, hello │                            │ unpause
+ *                         └─────────────────────────┴───► a pod's VM ◄───────────┘
  */
 export class Shell implements AsyncDisposable {
   readonly plan: ShellPlan;
@@ -136,7 +144,10 @@ export class Shell implements AsyncDisposable {
     const undo = new AsyncDisposableStack();
     const { process, client } = parts;
     undo.defer(() => removeShell(tools, parts.plan, { process, client }));
-    return new Shell(tools, parts, record, undo);
+    const shell = new Shell(tools, parts, record, undo);
+    // Tokens of files that a prepared one was handed are forgotten: it is handed them again.
+    if (record.level === "loaded") shell.#files = TAKEN_FILES;
+    return shell;
   }
 
   get id(): string {
@@ -151,6 +162,13 @@ export class Shell implements AsyncDisposable {
   /** Hands the files over that the guest will be loaded from and written down to. */
   async handOver(signal: AbortSignal): Promise<void> {
     this.#files ??= await this.#hand(signal);
+  }
+
+  /** Kernel and ramdisk in place. */
+  async load(signal: AbortSignal): Promise<void> {
+    const files = this.#files ?? (await this.#hand(signal));
+    await this.client.call("load", files, { signal, timeoutMs: this.#tools.vmmTimeoutMs });
+    this.#files = TAKEN_FILES;
   }
 
   /** Kernel, ramdisk and devices in place; the domain is ready to be unpaused. */

@@ -14,6 +14,7 @@ import type { WaitingShell } from "./waiting-shells.ts";
 /** The phase of a VMM whose shell waits. */
 const PHASES: Record<ShellLevel, State_Phase> = {
   prepared: State_Phase.PHASE_PREPARED,
+  loaded: State_Phase.PHASE_LOADED,
   booted: State_Phase.PHASE_READY,
 };
 

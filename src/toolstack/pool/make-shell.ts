@@ -18,6 +18,7 @@ export async function makeShell(
   await using undo = new AsyncDisposableStack();
   const shell = undo.use(await shells.prepare(flavor, stopwatch, signal, "background"));
   await shell.handOver(signal);
+  if (level === "loaded") await shell.load(signal);
   if (level === "booted") {
     await shells.boot(shell, stopwatch, signal);
     shell.pause();

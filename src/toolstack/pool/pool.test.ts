@@ -4,7 +4,7 @@ import { basename, join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { ToolstackBench } from "../../../test/harness/toolstack-bench.ts";
 import type { LightvmToolstack } from "../lightvm-toolstack.ts";
-import type { ShellLevel } from "../shell-record.ts";
+import { SHELL_LEVELS, type ShellLevel } from "../shell-record.ts";
 
 const MIB = 1024 * 1024;
 const wait = { timeout: 20_000 };
@@ -31,7 +31,7 @@ async function drained(bench: ToolstackBench, toolstack: LightvmToolstack): Prom
 }
 
 describe("a pod whose flavor waits in the pool", () => {
-  it.each(["prepared", "booted"] as const)("takes a %s shell", async (level) => {
+  it.each(SHELL_LEVELS)("takes a %s shell", async (level) => {
     using bench = new ToolstackBench({ guest: "boots" }, { pool: pool(1, level) });
     const toolstack = await filled(bench, 1);
     const [shell] = bench.hypervisor.listDomains();
@@ -42,7 +42,7 @@ describe("a pod whose flavor waits in the pool", () => {
     const steps = vm.breakdown.map(({ name }) => name);
     expect(steps).toContain(`take a ${level} shell`);
     expect(steps).not.toContain("prepare");
-    expect(steps.includes("boot")).toBe(level === "prepared");
+    expect(steps.includes("boot")).toBe(level !== "booted");
     const reply = await vm.call({ $case: "ping", value: {} }, { signal: bench.signal });
     expect(reply.$case).toBe("done");
     await expect.poll(() => waiting(toolstack), wait).toBe(1);
@@ -251,7 +251,7 @@ describe("after a restart of lightvmd", () => {
     return toolstack;
   }
 
-  it.each(["prepared", "booted"] as const)("%s shells are found again and serve", async (level) => {
+  it.each(SHELL_LEVELS)("%s shells are found again and serve", async (level) => {
     using bench = new ToolstackBench({ guest: "boots" }, { pool: pool(2, level) });
     const before = await filled(bench, 2);
     const domains = bench.hypervisor.listDomains();
