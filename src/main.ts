@@ -9,11 +9,13 @@ import { lockNode } from "./node-lock.ts";
 import { PodStore } from "./pod/pod-store.ts";
 import { Pods } from "./pod/pods.ts";
 import { recover } from "./pod/recovery.ts";
+import { reloadConfig } from "./reload.ts";
 import { exportPodMetrics } from "./service/node/exported-metrics.ts";
-import { DEFAULT_CONFIG_PATH, loadConfig } from "./shared/config.ts";
+import { exportPoolMetrics } from "./service/node/exported-pool-metrics.ts";
+import { type Config, DEFAULT_CONFIG_PATH, loadConfig } from "./shared/config.ts";
 import { Database } from "./shared/database.ts";
 import { describeError } from "./shared/errors.ts";
-import { createLogger } from "./shared/logger.ts";
+import { createLogger, type Logger } from "./shared/logger.ts";
 import { NodeMetrics } from "./shared/metrics.ts";
 import { nodePaths } from "./shared/paths.ts";
 import { VERSION } from "./shared/version.ts";
@@ -46,12 +48,15 @@ async function serve(configPath: string | undefined): Promise<void> {
   const toolstack = new LightvmToolstack({ config, paths, hypervisor, logger });
   const checkNode = () => toolstack.checkFiles();
 
+  onHangup(config, configPath, { logger, toolstack });
+
   await recover({ pods, toolstack, logger }, terminated);
   toolstack.start();
   running.defer(() => toolstack.close());
 
   const metrics = new NodeMetrics();
   exportPodMetrics(metrics, pods);
+  exportPoolMetrics(metrics, toolstack);
   if (config.metrics.address !== undefined) {
     running.use(await serveMetrics(config.metrics.address, metrics, logger));
   }
@@ -67,6 +72,20 @@ async function serve(configPath: string | undefined): Promise<void> {
 /** Records hold the environments of containers. SQLite gives its other files the same mode. */
 function makePrivate(file: string): void {
   closeSync(openSync(file, "a", 0o600));
+}
+
+/** SIGHUP: the configuration is read again; what can change without a restart does. */
+function onHangup(
+  config: Config,
+  path: string | undefined,
+  { logger, toolstack }: { logger: Logger; toolstack: LightvmToolstack },
+): void {
+  let current = config;
+  process.on("SIGHUP", () => {
+    current = reloadConfig(current, path, logger);
+    logger.level = current.log.level;
+    toolstack.reconfigure(current.pool);
+  });
 }
 
 /** Aborts when the process is asked to end. */
