@@ -35,6 +35,11 @@ export class Daemon {
     }
   }
 
+  /** Replaces the configuration that `start` was given, and sends SIGHUP. */
+  async reload(config: string): Promise<void> {
+    await this.#box.exec(`cat >${CONFIG} && kill -HUP $(cat ${PID})`, { input: config });
+  }
+
   /** Sends a signal and waits until the process is gone. */
   async end(signal: "TERM" | "KILL" = "TERM"): Promise<void> {
     const { code, stderr } = await this.#box.exec(
