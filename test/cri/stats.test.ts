@@ -3,8 +3,8 @@ import { status } from "@grpc/grpc-js";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import type { LinuxContainerResources } from "../../cri-proto/generated/runtime/v1/resources.ts";
 import { LinuxContainerResources as Resources } from "../../cri-proto/generated/runtime/v1/resources.ts";
+import { call } from "../harness/cri-call.ts";
 import { CriClient } from "../harness/cri-client.ts";
-import { call } from "../harness/cri-endpoint.ts";
 import { NodeBench } from "../harness/node-bench.ts";
 
 let bench: NodeBench;

@@ -30,7 +30,8 @@ import {
   AttachRequest,
   type ExecSyncResponse,
 } from "../../cri-proto/generated/runtime/v1/stream_calls.ts";
-import { type CriEndpoint, call } from "./cri-endpoint.ts";
+import { call } from "./cri-call.ts";
+import type { CriEndpoint } from "./cri-endpoint.ts";
 
 /** A message of which only some fields are given, at every depth. */
 export type Some<T> = T extends bigint | Buffer | string | number | boolean | undefined
