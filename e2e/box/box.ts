@@ -13,7 +13,7 @@ import { DOM0_RELEASES, dom0Image } from "./dom0.ts";
 import { qemuArguments } from "./qemu.ts";
 import { listenForReady, type ReadySignal } from "./ready.ts";
 import { type CommandResult, type ExecOptions, execute, sshArguments } from "./ssh.ts";
-import { toolsDisk } from "./tools.ts";
+import { type GoProgram, toolsDisk } from "./tools.ts";
 
 export interface BoxOptions {
   /** Several boxes may run side by side, each under a name of its own. */
@@ -22,6 +22,10 @@ export interface BoxOptions {
   readonly xen?: keyof typeof DOM0_RELEASES;
   /** Directory that becomes /usr/lib/lightvm. */
   readonly library: string;
+  /** Debian packages that this dom0 has beside what every one has. */
+  readonly packages?: readonly string[];
+  /** crictl unless told. */
+  readonly tools?: readonly GoProgram[];
   readonly memoryMib?: number;
   readonly dom0MemoryMib?: number;
   /** See Machine.virtualTime. */
@@ -126,8 +130,8 @@ export class Box {
   }
 
   async #boot(options: BoxOptions): Promise<void> {
-    const image = await dom0Image(DOM0_RELEASES[options.xen ?? "4.20"]);
-    const tools = await toolsDisk();
+    const image = await dom0Image(DOM0_RELEASES[options.xen ?? "4.20"], options.packages);
+    const tools = await toolsDisk(options.tools);
     await rm(this.directory, { recursive: true, force: true });
     await mkdir(this.directory, { recursive: true, mode: 0o700 });
     const file = (name: string) => join(this.directory, name);

@@ -49,9 +49,12 @@ function packages({ xen }: Dom0Release): string[] {
   return `${userland} ${kernel}`.split(" ");
 }
 
-/** Builds the dom0 of a release, or takes it from the cache. */
-export async function dom0Image(release: Dom0Release): Promise<Dom0Image> {
-  const folder = await debianFolder(release.debian, packages(release));
+/** Builds the dom0 of a release, with `more` Debian packages in it, or takes it from the cache. */
+export async function dom0Image(
+  release: Dom0Release,
+  more: readonly string[] = [],
+): Promise<Dom0Image> {
+  const folder = await debianFolder(release.debian, [...packages(release), ...more]);
   const inputs = [folder];
   for (const name of (await readdir(scripts)).sort()) {
     inputs.push(name, await readFile(join(scripts, name), "utf8"));

@@ -6,8 +6,16 @@ import { cached } from "../../native/build/cache.ts";
 import { runInDebian } from "../../native/build/debian-folder.ts";
 import { run } from "../../native/build/run.ts";
 
-/** Programs in Go → the package that each is; versions and sums are in go/go.mod and go/go.sum. */
-const GO_PROGRAMS = { crictl: "sigs.k8s.io/cri-tools/cmd/crictl" } as const;
+/** Programs in Go, how each is built; versions and sums are in go/go.mod and go/go.sum. */
+const GO_PROGRAMS = {
+  crictl: "build sigs.k8s.io/cri-tools/cmd/crictl",
+  critest: "test -c sigs.k8s.io/cri-tools/cmd/critest",
+  /** What critest runs its specs side by side with. */
+  ginkgo: "build github.com/onsi/ginkgo/v2/ginkgo",
+} as const;
+
+/** A program that a box can have beside Node. */
+export type GoProgram = keyof typeof GO_PROGRAMS;
 
 /** Strips debug information and gives crictl its version, as its own Makefile does. */
 const LINK = "-s -w -X sigs.k8s.io/cri-tools/pkg/version.Version=$version";
@@ -16,18 +24,17 @@ const repository = resolve(import.meta.dirname, "../..");
 const moduleFolder = join(import.meta.dirname, "go");
 
 /** Builds a Go program in the build root; Go fetches the toolchain that the module asks for. */
-async function goProgram(name: keyof typeof GO_PROGRAMS): Promise<string> {
+async function goProgram(name: GoProgram): Promise<string> {
   const root = await buildRoot();
   const files = await Promise.all(
     ["go.mod", "go.sum"].map((file) => readFile(join(moduleFolder, file), "utf8")),
   );
-  const directory = await cached(name, [GO_PROGRAMS[name], LINK, ...files], async (scratch) => {
-    const script = [
-      "cd /module",
-      "version=$(go list -m -f '{{.Version}}' sigs.k8s.io/cri-tools)",
-      `go build -trimpath -ldflags="${LINK}" -o /out/ ${GO_PROGRAMS[name]}`,
-    ].join("\n");
-    await runInDebian(root, script, {
+  const [verb, ...rest] = GO_PROGRAMS[name].split(" ");
+  const words = [...rest.slice(0, -1), "-trimpath", `-ldflags="${LINK}"`, "-o", `/out/${name}`];
+  const build = ["go", verb, ...words, rest.at(-1)].join(" ");
+  const directory = await cached(name, [build, ...files], async (scratch) => {
+    const version = "version=$(go list -m -f '{{.Version}}' sigs.k8s.io/cri-tools)";
+    await runInDebian(root, ["cd /module", version, build].join("\n"), {
       binds: [
         { host: scratch, inside: "/out" },
         { host: moduleFolder, inside: "/module", readOnly: true },
@@ -39,16 +46,15 @@ async function goProgram(name: keyof typeof GO_PROGRAMS): Promise<string> {
 }
 
 /** An EROFS image with the programs that a dom0 needs beside the project: Node and crictl. */
-export async function toolsDisk(): Promise<string> {
-  const node = join(repository, "node_modules/node/bin/node");
+export async function toolsDisk(programs: readonly GoProgram[] = ["crictl"]): Promise<string> {
+  const files = [join(repository, "node_modules/node/bin/node")];
+  for (const program of programs) files.push(await goProgram(program));
   const nodePackage = await readFile(join(repository, "node_modules/node/package.json"));
-  const crictl = await goProgram("crictl");
-  const inputs = [nodePackage, crictl];
-  const directory = await cached("box-tools", inputs, async (scratch) => {
+  const directory = await cached("box-tools", [nodePackage, ...files.slice(1)], async (scratch) => {
     const bin = join(scratch, "tree/bin");
     await mkdir(bin, { recursive: true });
-    await copyFile(node, join(bin, "node"));
-    await copyFile(crictl, join(bin, "crictl"));
+    for (const file of files)
+      await copyFile(file, join(bin, file.slice(file.lastIndexOf("/") + 1)));
     await run(["mkfs.erofs", "-T0", join(scratch, "tools.erofs"), join(scratch, "tree")]);
     await rm(join(scratch, "tree"), { recursive: true });
   });

@@ -25,6 +25,8 @@ export class Registry implements AsyncDisposable {
   readonly host = `127.0.0.1:${PORT}`;
   readonly #box: Box;
   readonly #url: string;
+  /** Digest → a repository that has the blob. */
+  readonly #uploaded = new Map<string, string>();
 
   private constructor(box: Box, localPort: number) {
     this.#box = box;
@@ -61,7 +63,11 @@ export class Registry implements AsyncDisposable {
   }
 
   async #upload(repository: string, { digest, bytes }: Blob): Promise<void> {
-    const start = await fetch(`${this.#url}/v2/${repository}/blobs/uploads/`, { method: "POST" });
+    const from = this.#uploaded.get(digest);
+    const mount = from === undefined ? "" : `?${new URLSearchParams({ mount: digest, from })}`;
+    const uploads = `${this.#url}/v2/${repository}/blobs/uploads/${mount}`;
+    const start = await fetch(uploads, { method: "POST" });
+    if (start.status === 201) return;
     const location = start.headers.get("location");
     if (!start.ok || location === null) throw await refusal(start);
     // The registry names itself by the address that it was asked at, or only by path.
@@ -73,6 +79,7 @@ export class Registry implements AsyncDisposable {
       body: Buffer.from(bytes),
     });
     if (!response.ok) throw await refusal(response);
+    this.#uploaded.set(digest, repository);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

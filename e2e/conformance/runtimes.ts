@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: Apache-2.0
+import type { Box } from "../box/box.ts";
+import { Containerd } from "../framework/containerd.ts";
+import { Daemon } from "../framework/daemon.ts";
+import { tracesOfPods } from "../framework/traces.ts";
+import { REGISTRY_HOSTS } from "./images/images.ts";
+
+/** A runtime that serves in the box. */
+export interface RuntimeUnderTest extends AsyncDisposable {
+  /** Name and version. */
+  readonly name: string;
+  /** "unix://…" */
+  readonly endpoint: string;
+  /** What it has on the node now; compared before and after a run. */
+  traces(): Promise<readonly string[]>;
+  log(): Promise<string>;
+}
+
+/** Runtimes whose conformance is told, in the order of the table. */
+export const RUNTIMES = { lightvm, containerd } as const;
+export type RuntimeName = keyof typeof RUNTIMES;
+
+async function lightvm(box: Box, mirror: string): Promise<RuntimeUnderTest> {
+  const { stdout: base } = await box.exec("cat /etc/lightvm/config.toml");
+  const registries = REGISTRY_HOSTS.map(
+    (host) => `[image.registries."${host}"]\nmirrors = [{ url = "${mirror}" }]\n`,
+  );
+  const daemon = new Daemon(box);
+  await daemon.start({ config: [base, ...registries].join("\n") });
+  const { stdout: version } = await box.exec("lightvm version");
+  return {
+    name: `lightvm ${version.trim()}`,
+    endpoint: "unix:///run/lightvm/lightvmd.sock",
+    traces: async () => await tracesOfPods(box),
+    log: async () => await daemon.log(400),
+    [Symbol.asyncDispose]: async () => await daemon.end(),
+  };
+}
+
+async function containerd(box: Box, mirror: string): Promise<RuntimeUnderTest> {
+  const mirrors = Object.fromEntries(REGISTRY_HOSTS.map((host) => [host, mirror]));
+  const peer = await Containerd.start(box, { mirrors });
+  return {
+    name: await peer.version(),
+    endpoint: Containerd.endpoint,
+    traces: async () => {
+      const { stdout } = await box.exec(
+        "sed 's/^[^ ]* \\([^ ]*\\) .*/mount \\1/' /proc/mounts; pgrep -l shim; ls /run/netns",
+      );
+      return stdout.trim().split("\n").sort();
+    },
+    log: async () => await peer.log(400),
+    [Symbol.asyncDispose]: async () => await peer[Symbol.asyncDispose](),
+  };
+}
