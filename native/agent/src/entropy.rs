@@ -5,6 +5,8 @@ use std::fs::OpenOptions;
 use std::io;
 use std::os::fd::AsRawFd;
 
+use nix::errno::Errno;
+
 /// Most bytes given to the kernel at once.
 const CHUNK_BYTES: usize = 64;
 
@@ -23,7 +25,15 @@ nix::ioctl_write_ptr_bad!(
     PoolInfo
 );
 
+nix::ioctl_none!(
+    /// RNDRESEEDCRNG.
+    reseed,
+    b'R',
+    0x07
+);
+
 /// Mixes `bytes` into the pool and counts them as entropy, which writing to the device does not.
+/// They take effect at once: a guest that has waited in a pool of VMs was seeded long ago.
 pub fn credit(bytes: &[u8]) -> io::Result<()> {
     let device = OpenOptions::new().write(true).open("/dev/urandom")?;
     for chunk in bytes.chunks(CHUNK_BYTES) {
@@ -41,5 +51,12 @@ pub fn credit(bytes: &[u8]) -> io::Result<()> {
         // bytes, and `length` is at most the size of `bytes`. It writes nothing.
         unsafe { add_entropy(device.as_raw_fd(), &raw const info) }?;
     }
-    Ok(())
+    #[expect(unsafe_code, reason = "no crate has a safe face for this request")]
+    // SAFETY: the descriptor is open for the call, and the request has no argument.
+    let reseeded = unsafe { reseed(device.as_raw_fd()) };
+    match reseeded {
+        // Not seeded at all yet: what was just credited is what it will be seeded with.
+        Ok(_) | Err(Errno::ENODATA) => Ok(()),
+        Err(error) => Err(error.into()),
+    }
 }
