@@ -1,6 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 import { once } from "node:events";
-import { cpSync, existsSync, readdirSync, readFileSync, realpathSync, rmSync } from "node:fs";
+import {
+  cpSync,
+  existsSync,
+  readdirSync,
+  readFileSync,
+  realpathSync,
+  rmSync,
+  symlinkSync,
+} from "node:fs";
 import { basename, join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { CreateContainer } from "../../cri-proto/generated/lightvm/agent/v1/agent.ts";
@@ -321,8 +329,10 @@ describe("after a restart of lightvmd", () => {
     const kept = await first.create(bench.spec("b"), bench.signal);
     bench.hypervisor.addDomain(90, `4c564d31${"c".repeat(24)}`);
     bench.hypervisor.addDomain(91, "0".repeat(32));
+    symlinkSync("../shells/nothing", join(bench.paths.pods, "d".repeat(64)));
     const second = bench.toolstack();
     await second.destroyOrphans(new Set([bench.spec("b").id]));
+    expect(readdirSync(bench.paths.pods)).toEqual([kept.id]);
     const left = bench.hypervisor.listDomains().map((domain) => domain.domid);
     expect(left.sort((a, b) => a - b)).toEqual([kept.domid, 91]);
     expect(bench.livingVmms()).toHaveLength(1);

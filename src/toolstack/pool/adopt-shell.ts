@@ -5,6 +5,7 @@ import { VmmClient } from "../../vmm/vmm-client.ts";
 import { explainVmmDeath } from "../../vmm/vmm-death.ts";
 import { domainUuid } from "../domain-uuid.ts";
 import { GuestEvents } from "../guest-events.ts";
+import type { DomainInfo } from "../hypervisor.ts";
 import { Shell, type ShellPlan } from "../shell.ts";
 import type { ShellDirectory } from "../shell-directory.ts";
 import type { ShellLevel } from "../shell-record.ts";
@@ -26,6 +27,7 @@ const PHASES: Record<ShellLevel, State_Phase> = {
 export async function adoptShell(
   shells: Shells,
   directory: ShellDirectory,
+  domains: readonly DomainInfo[],
   signal: AbortSignal,
 ): Promise<WaitingShell | undefined> {
   const record = directory.readRecord();
@@ -34,7 +36,7 @@ export async function adoptShell(
   }
   const { level, domid, vmm, flavor } = record;
   const recipe = shells.recipeOf(flavor);
-  if (record.recipe !== recipe.stamp || !isRunning(vmm) || !isPaused(shells, directory, domid)) {
+  if (record.recipe !== recipe.stamp || !isRunning(vmm) || !isPaused(domains, directory, domid)) {
     return undefined;
   }
   const events = new GuestEvents();
@@ -52,8 +54,12 @@ export async function adoptShell(
   return { shell: Shell.adopted(shells.tools, parts, record), level };
 }
 
-function isPaused({ tools }: Shells, directory: ShellDirectory, domid: number): boolean {
-  const domain = tools.hypervisor.listDomains().find((each) => each.domid === domid);
+function isPaused(
+  domains: readonly DomainInfo[],
+  directory: ShellDirectory,
+  domid: number,
+): boolean {
+  const domain = domains.find((each) => each.domid === domid);
   const same = domain?.uuid === domainUuid(directory.id) && !domain.dying;
   return same && domain.paused && domain.shutdown === undefined;
 }

@@ -134,10 +134,11 @@ export class ShellPool {
   async adopt(signal: AbortSignal): Promise<void> {
     const { shells, logger } = this.#options;
     if (!this.#isOn()) return;
+    const domains = shells.tools.hypervisor.listDomains();
     for (const id of await shellIds(shells.parents)) {
       if (shells.living.has(id)) continue;
       try {
-        const waiting = await adoptShell(shells, shells.directoryOf(id), signal);
+        const waiting = await adoptShell(shells, shells.directoryOf(id), domains, signal);
         if (waiting === undefined) continue;
         // What it was made for is all that is left of the demand of then.
         this.#demand.note(waiting.shell.plan.flavor);
