@@ -7,8 +7,9 @@ import { nodeLibrary } from "../../native/build/node-library.ts";
 import { describeError } from "../../src/shared/errors.ts";
 import { Box } from "../box/box.ts";
 import { Daemon } from "../framework/daemon.ts";
-import { type Figure, figure, table } from "./figures.ts";
+import { type Figure, figure, median, table } from "./figures.ts";
 import { milliseconds, type PodSample, samplePod } from "./ours.ts";
+import { sampleLevels } from "./pool-levels.ts";
 import { prepareXl, sampleXl, type XlSample } from "./xl.ts";
 
 const SAMPLES = 5;
@@ -73,6 +74,7 @@ async function main(): Promise<void> {
   const daemon = new Daemon(box);
   await daemon.start({ timeoutMs: 600_000 });
   const all = await repeat("pod", WARM_UP + SAMPLES, (i) => samplePod(box, `bench-${i}`));
+  const levels = await sampleLevels(box, daemon, SAMPLES);
   await daemon.end();
   await prepareXl(box);
   const xl = (await repeat("xl", WARM_UP + SAMPLES, () => sampleXl(box))).slice(WARM_UP);
@@ -91,11 +93,16 @@ async function main(): Promise<void> {
       "Xen memory of a 64 MiB pod": Math.max(...pods.map((pod) => pod.xenBytes)),
     },
     breakdown: pods.at(-1)?.steps,
+    pool: levels,
   };
   const folder = join(import.meta.dirname, "results");
   await mkdir(folder, { recursive: true });
   await writeFile(join(folder, "latest.json"), `${JSON.stringify(report, undefined, 2)}\n`);
   console.log(table(result));
+  for (const { level, create, execute } of levels) {
+    const [whole, part] = [create, execute].map((each) => median(each).toFixed(2));
+    console.log(`${level} shell: ${whole} vms for the toolstack's call, ${part} until unpaused`);
+  }
   for (const step of report.breakdown ?? []) {
     const vms = (step.nanoseconds / 1e6).toFixed(2).padStart(9);
     console.log(`${vms} vms  ${step.phase}: ${step.name} (${step.hypercalls} hypercalls)`);
