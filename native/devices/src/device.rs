@@ -4,7 +4,7 @@
 use std::any::Any;
 use std::fmt;
 
-use crate::{FrontConfig, GuestState, Queues, VsockEvent};
+use crate::{FrontConfig, GuestState, Queues, TapInterest, VsockEvent};
 
 /// The id of a device's entry in the device page: unique in a guest's life, never reused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -50,6 +50,8 @@ pub enum DeviceEvent {
     Sysctl(GuestState),
     /// Something happened to a vsock connection.
     Vsock(VsockEvent),
+    /// A network device waits for something else at its tap than it said last.
+    Tap(TapInterest),
 }
 
 /// How far [`Device::process`] got.
@@ -69,6 +71,12 @@ pub trait Device: Any {
     /// Feature bits of this device type on offer; the bus adds those of the transport.
     fn features(&self) -> u64 {
         0
+    }
+
+    /// Whether the device can work with the features that the driver has agreed to, all of them on
+    /// offer; false makes the driver give up. Called before the queues exist.
+    fn accept(&mut self, _agreed: u64) -> bool {
+        true
     }
 
     /// The largest size of each queue; a power of two each.

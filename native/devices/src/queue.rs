@@ -4,7 +4,9 @@
 //! The rings are virtio-queue's; what is added here is that a malformed ring or chain is an error
 //! instead of an end: a chain is walked once, completely, before anyone uses it.
 
+use std::num::Wrapping;
 use std::sync::Arc;
+use std::sync::atomic::{Ordering, fence};
 
 use virtio_queue::{Queue, QueueOwnedT, QueueT};
 use vm_memory::{Bytes, GuestAddress, GuestMemory, GuestMemoryMmap};
@@ -23,8 +25,8 @@ pub struct Queues {
 
 struct Running {
     queue: Queue,
-    /// Chains were given back since the guest was last considered for a ring.
-    used: bool,
+    /// The used ring's index when the guest was last considered for a ring.
+    considered: u16,
 }
 
 impl Queues {
@@ -39,7 +41,7 @@ impl Queues {
             queues.push(match setup {
                 Some(setup) => Some(Running {
                     queue: make_ring(memory, setup, event_index)?,
-                    used: false,
+                    considered: 0,
                 }),
                 None => None,
             });
@@ -71,11 +73,39 @@ impl Queues {
         let Some(running) = running(&mut self.queues, index) else {
             return Err(DeviceError::Queue("the queue does not exist"));
         };
-        running.used = true;
         running
             .queue
             .add_used(&*self.memory, head, written)
             .map_err(|_| DeviceError::Queue("a chain can't be given back"))
+    }
+
+    /// Gives several chains back so that the guest sees all of them or none.
+    pub fn push_together(
+        &mut self,
+        index: usize,
+        chains: impl ExactSizeIterator<Item = (u16, u32)>,
+    ) -> Result<(), DeviceError> {
+        let Some(running) = running(&mut self.queues, index) else {
+            return Err(DeviceError::Queue("the queue does not exist"));
+        };
+        let last = chains.len().saturating_sub(1);
+        for (number, (head, written)) in chains.enumerate() {
+            if number < last {
+                running.write_used(&self.memory, head, written)?;
+            } else {
+                // Moves the index that the guest reads, past all of them.
+                running
+                    .queue
+                    .add_used(&*self.memory, head, written)
+                    .map_err(|_| DeviceError::Queue("a chain can't be given back"))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Entries of a queue; 0 when the guest does not use it.
+    pub fn size(&mut self, index: usize) -> u16 {
+        running(&mut self.queues, index).map_or(0, |running| running.queue.size())
     }
 
     /// Asks the guest to ring when it makes a chain available. True when it already has: look
@@ -117,14 +147,52 @@ impl Queues {
     pub(crate) fn take_ring(&mut self) -> Result<bool, DeviceError> {
         let mut ring = false;
         for running in self.queues.iter_mut().flatten() {
-            if std::mem::take(&mut running.used) {
-                ring |= running
-                    .queue
-                    .needs_notification(&*self.memory)
-                    .map_err(|_| DeviceError::Queue("the rings are out of reach"))?;
-            }
+            ring |= running.take_ring(&self.memory)?;
         }
         Ok(ring)
+    }
+}
+
+impl Running {
+    /// Writes the next entry of the used ring without showing it to the guest.
+    fn write_used(
+        &mut self,
+        memory: &GuestMemoryMmap,
+        head: u16,
+        written: u32,
+    ) -> Result<(), DeviceError> {
+        let place = self.queue.next_used() % self.queue.size();
+        let address = GuestAddress(self.queue.used_ring() + 4 + 8 * u64::from(place));
+        let entry = [u32::from(head).to_le(), written.to_le()];
+        memory
+            .write_obj(entry, address)
+            .map_err(|_| DeviceError::Queue("a chain can't be given back"))?;
+        self.queue
+            .set_next_used(self.queue.next_used().wrapping_add(1));
+        Ok(())
+    }
+
+    /// Whether the guest's used event lies among the entries since the last call. virtio-queue's
+    /// own answer does not know of the entries of [`Running::write_used`].
+    fn take_ring(&mut self, memory: &GuestMemoryMmap) -> Result<bool, DeviceError> {
+        let old = Wrapping(std::mem::replace(
+            &mut self.considered,
+            self.queue.next_used(),
+        ));
+        let new = Wrapping(self.considered);
+        if old == new || !self.queue.event_idx_enabled() {
+            return Ok(old != new);
+        }
+        // The entries are out before the guest's wish is read; the guest does it the other way round.
+        fence(Ordering::SeqCst);
+        let place = 4 + 2 * u64::from(self.queue.size());
+        let event: u16 = memory
+            .load(
+                GuestAddress(self.queue.avail_ring() + place),
+                Ordering::Relaxed,
+            )
+            .map_err(|_| DeviceError::Queue("the rings are out of reach"))?;
+        Ok(new - Wrapping(u16::from_le(event)) - Wrapping(1) < new - old)
     }
 }
 

@@ -184,7 +184,8 @@ impl Link {
                 return Ok(asked);
             }
             let features = self.control.features();
-            if features & !self.offered != 0 || features & VERSION_1 == 0 {
+            let possible = features & !self.offered == 0 && features & VERSION_1 != 0;
+            if !possible || !self.device.accept(features) {
                 return Ok(asked.without_features_ok());
             }
             self.state = State::Negotiated { features };
