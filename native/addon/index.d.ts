@@ -38,3 +38,28 @@ export function sendFile(
   fd: number,
   timeoutMilliseconds: number,
 ): Promise<void>;
+
+/** A route of the main table; "" = none, metric 0 = the kernel's default. */
+export interface TapRoute {
+  destination: string;
+  gateway: string;
+  onLink: boolean;
+  metric: number;
+  source: string;
+}
+
+/** A tap, whose descriptor the caller must close, and how the interface is set up that it is joined with. */
+export interface TapInfo {
+  fd: number;
+  mac: Buffer;
+  mtu: number;
+  addresses: string[];
+  routes: TapRoute[];
+}
+
+/** Makes a network namespace, its loopback on, that is kept at `path` as ip-netns(8) does. */
+export function createNetworkNamespace(path: string): Promise<void>;
+/** One that is not there is no error. */
+export function deleteNetworkNamespace(path: string): Promise<void>;
+/** Makes a tap in the namespace at `path`: what arrives at it leaves through `interfaceName`, and the reverse. */
+export function openTap(path: string, interfaceName: string, offloads: boolean): Promise<TapInfo>;

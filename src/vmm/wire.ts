@@ -22,6 +22,7 @@ export interface VmmReplies {
   load: Loaded;
   execute: Executed;
   attachBlock: DeviceAttached;
+  attachNetwork: DeviceAttached;
   detachDevice: Done;
   setContainerLog: Done;
   callAgent: AgentMessage;
@@ -36,6 +37,7 @@ export const REPLY_CASES: Record<CallName, Body["$case"]> = {
   load: "loaded",
   execute: "executed",
   attachBlock: "deviceAttached",
+  attachNetwork: "deviceAttached",
   detachDevice: "done",
   setContainerLog: "done",
   callAgent: "agentReply",

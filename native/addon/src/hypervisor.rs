@@ -92,7 +92,7 @@ pub fn pause_domain(domid: u32) -> napi::Result<()> {
 
 /// Ends a domain and gives its memory back; one that is gone is no error.
 #[napi(ts_return_type = "Promise<void>")]
-pub fn destroy_domain(domid: u32) -> napi::Result<AsyncTask<Work>> {
+pub fn destroy_domain(domid: u32) -> napi::Result<AsyncTask<Work<()>>> {
     let domid = checked(domid)?;
     // It takes as long as the domain is large. A handle of its own lets other calls go on.
     Ok(promise(move || {

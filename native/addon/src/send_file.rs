@@ -19,7 +19,7 @@ pub fn send_file(
     hello: Buffer,
     fd: i32,
     timeout_milliseconds: u32,
-) -> napi::Result<AsyncTask<Work>> {
+) -> napi::Result<AsyncTask<Work<()>>> {
     if fd < 0 {
         return Err(napi::Error::from_reason(format!(
             "{fd} is not a file descriptor"

@@ -3,30 +3,33 @@
 
 use std::error::Error;
 
-use napi::bindgen_prelude::AsyncTask;
-use napi::{Env, JsUndefined, Task};
+use napi::bindgen_prelude::{AsyncTask, ToNapiValue, TypeName};
+use napi::{Env, Task};
 
-/// Work for a thread of Node's pool; its promise has no value.
-type Job = Box<dyn FnOnce() -> napi::Result<()> + Send>;
+/// Work for a thread of Node's pool.
+type Job<T> = Box<dyn FnOnce() -> napi::Result<T> + Send>;
 
 /// A job as Node wants it.
-pub struct Work(Option<Job>);
+pub struct Work<T>(Option<Job<T>>);
 
 /// Runs `job` on a thread of Node's pool.
-pub(crate) fn promise(job: impl FnOnce() -> napi::Result<()> + Send + 'static) -> AsyncTask<Work> {
+pub(crate) fn promise<T: ToNapiValue + TypeName + Send + 'static>(
+    job: impl FnOnce() -> napi::Result<T> + Send + 'static,
+) -> AsyncTask<Work<T>> {
     AsyncTask::new(Work(Some(Box::new(job))))
 }
 
-impl Task for Work {
-    type Output = ();
-    type JsValue = JsUndefined;
+impl<T: ToNapiValue + TypeName + Send + 'static> Task for Work<T> {
+    type Output = T;
+    type JsValue = T;
 
-    fn compute(&mut self) -> napi::Result<()> {
-        self.0.take().map_or(Ok(()), |job| job())
+    fn compute(&mut self) -> napi::Result<T> {
+        let twice = || Err(napi::Error::from_reason("a job is done once"));
+        self.0.take().map_or_else(twice, |job| job())
     }
 
-    fn resolve(&mut self, env: Env, (): ()) -> napi::Result<JsUndefined> {
-        env.get_undefined()
+    fn resolve(&mut self, _env: Env, value: T) -> napi::Result<T> {
+        Ok(value)
     }
 }
 

@@ -85,6 +85,22 @@ impl Poller {
         )?)
     }
 
+    /// Waits for something else of a source that was added; its end is always reported.
+    pub(crate) fn change(
+        &self,
+        source: BorrowedFd,
+        token: Token,
+        interest: Interest,
+    ) -> io::Result<()> {
+        let data = EventData::new_u64(token.0);
+        Ok(epoll::modify(&self.epoll, source, data, interest.flags())?)
+    }
+
+    /// Waits for nothing of this source any more, not for its end either.
+    pub(crate) fn remove(&self, source: BorrowedFd) -> io::Result<()> {
+        Ok(epoll::delete(&self.epoll, source)?)
+    }
+
     /// Appends what is ready, after `deadline` at the latest.
     pub(crate) fn wait(&self, deadline: Option<Instant>, ready: &mut Vec<Ready>) -> io::Result<()> {
         let mut events: Vec<Event> = Vec::with_capacity(MAX_EVENTS);
@@ -146,7 +162,7 @@ impl PolledSocket {
     /// Reports nothing more, not even a hang-up.
     pub(crate) fn unwatch(&mut self) -> io::Result<()> {
         if std::mem::replace(&mut self.watched, false) {
-            epoll::delete(&self.poller.epoll, &self.fd)?;
+            self.poller.remove(self.fd.as_fd())?;
         }
         Ok(())
     }
@@ -159,8 +175,7 @@ impl PolledSocket {
     /// Changes what it waits for.
     pub(crate) fn wait_for(&mut self, interest: Interest) -> io::Result<()> {
         if self.watched && self.interest != interest {
-            let data = EventData::new_u64(self.token.0);
-            epoll::modify(&self.poller.epoll, &self.fd, data, interest.flags())?;
+            self.poller.change(self.fd.as_fd(), self.token, interest)?;
             self.interest = interest;
         }
         Ok(())

@@ -146,7 +146,9 @@ impl Process {
                 }
                 None => {
                     if let Phase::Running(guest) = &mut self.phase {
-                        guest.client_ready(ready);
+                        if !guest.tap_ready(ready) {
+                            guest.client_ready(ready);
+                        }
                     }
                     Ok(())
                 }
@@ -164,13 +166,18 @@ impl Process {
                 Err(Errno::INTR | Errno::CONNABORTED) => continue,
                 Err(error) => return Err(error.into()),
             };
-            let token = Token(self.next_token);
-            self.next_token += 1;
+            let token = self.next_token();
             let socket = PolledSocket::new(socket, token, &self.poller)?;
             self.greet(token, Hello::new(socket));
             self.serve(token)?;
         }
         Ok(())
+    }
+
+    fn next_token(&mut self) -> Token {
+        let token = Token(self.next_token);
+        self.next_token += 1;
+        token
     }
 
     fn greet(&mut self, token: Token, hello: Hello) {
@@ -278,6 +285,15 @@ impl Process {
                 .guest()
                 .and_then(|guest| guest.attach_block(&request, files))
                 .map(Some),
+            Call::AttachNetwork(request) => {
+                let token = self.next_token();
+                self.phase
+                    .guest()
+                    .and_then(|guest| {
+                        guest.attach_network(&request, &mut self.files, &self.poller, token)
+                    })
+                    .map(Some)
+            }
             Call::DetachDevice(request) => self
                 .phase
                 .guest()

@@ -57,6 +57,7 @@ async function configure(vm: PodVm, sandbox: Sandbox, signal: AbortSignal): Prom
     dns,
     realtimeNanoseconds: now(),
     entropy: randomBytes(ENTROPY_BYTES),
+    addresses: [],
   };
   await vm.call({ $case: "configureSandbox", value }, { signal });
 }

@@ -1,24 +1,33 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Calls of lightvmd's that need a guest.
 
+use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use lightvm_devices::{Block, BusError, Device, DeviceId, HostRequest, Sysctl};
+use lightvm_devices::{
+    Block, BusError, Device, DeviceId, HostRequest, Network, NetworkOptions, Sysctl,
+};
 use lightvm_protocol::agent::AgentMessage;
 use lightvm_protocol::agent::agent_message::Body as AgentBody;
 use lightvm_protocol::agent::host_message::Call as AgentCall;
 use lightvm_protocol::vmm::failure::Code;
 use lightvm_protocol::vmm::vmm_message::Body;
-use lightvm_protocol::vmm::{AttachBlock, CallAgent, DeviceAttached, Done, SetContainerLog};
+use lightvm_protocol::vmm::{
+    AttachBlock, AttachNetwork, CallAgent, DeviceAttached, Done, SetContainerLog,
+};
 
 use super::agent::Caller;
 use super::{Effect, Guest};
 use crate::failure::{Refusal, chain, invalid};
 use crate::files::HandedFiles;
 use crate::logs::ContainerLog;
+use crate::poller::{Poller, Token};
 
 /// How long a guest may take to let go of a device.
 const RELEASE: Duration = Duration::from_secs(5);
+
+/// The smallest packet that every IPv4 link must carry (RFC 791).
+const MIN_MTU: u32 = 68;
 
 /// A device that the guest was asked to let go of, and who waits for it.
 #[derive(Debug)]
@@ -41,6 +50,24 @@ impl Guest {
         let DeviceId(device_id) = self.bus.plug(disk).map_err(|error| refuse(&error))?;
         self.settle();
         Ok(Body::DeviceAttached(DeviceAttached { device_id }))
+    }
+
+    /// Hot-plugs a network interface, whose tap is called `token` in events.
+    pub(crate) fn attach_network(
+        &mut self,
+        request: &AttachNetwork,
+        files: &mut HandedFiles,
+        poller: &Rc<Poller>,
+        token: Token,
+    ) -> Result<Body, Refusal> {
+        let options = network_options(request)?;
+        let tap = Rc::new(files.take(request.file)?);
+        let network: Box<dyn Device> = Box::new(Network::new(Rc::clone(&tap), options));
+        let id = self.bus.plug(network).map_err(|error| refuse(&error))?;
+        let watched = self.taps.watch(poller, token, tap, id);
+        self.settle();
+        let watched = watched.map(|()| Body::DeviceAttached(DeviceAttached { device_id: id.0 }));
+        watched.map_err(|error| invalid(format!("the tap can't be watched: {error}")))
     }
 
     /// Asks the guest to let go of a device; an effect answers.
@@ -162,6 +189,21 @@ impl<T> ExtractAll<T> for Vec<T> {
     }
 }
 
+fn network_options(request: &AttachNetwork) -> Result<NetworkOptions, Refusal> {
+    let mac = <[u8; 6]>::try_from(request.mac.as_slice());
+    let mac = mac.ok().filter(|mac| mac[0] & 1 == 0);
+    let mtu = u16::try_from(request.mtu).ok();
+    match (mac, mtu) {
+        (None, _) => Err(invalid("the hardware address is none of an interface")),
+        (Some(mac), Some(mtu)) if request.mtu >= MIN_MTU => Ok(NetworkOptions {
+            mac,
+            mtu,
+            offloads: request.offloads,
+        }),
+        _ => Err(invalid(format!("an MTU of {}", request.mtu))),
+    }
+}
+
 fn refuse(error: &BusError) -> Refusal {
     let code = match error {
         BusError::NoSlot => Code::NoSlot,
@@ -169,4 +211,35 @@ fn refuse(error: &BusError) -> Refusal {
         BusError::BadRegion | BusError::BadSlotCount | BusError::WrongType => Code::Internal,
     };
     Refusal::new(code, error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_interface_has_an_address_and_an_mtu() {
+        let good = AttachNetwork {
+            mac: vec![2, 0, 0, 0, 0, 1],
+            mtu: 1500,
+            offloads: true,
+            ..AttachNetwork::default()
+        };
+        let options = network_options(&good).unwrap();
+        assert_eq!((options.mac[5], options.mtu), (1, 1500));
+        for (mac, mtu) in [
+            (vec![], 1500),
+            (vec![2; 7], 1500),
+            (vec![1, 0, 0x5e, 0, 0, 1], 1500),
+            (vec![2; 6], 67),
+            (vec![2; 6], 65536),
+        ] {
+            let bad = AttachNetwork {
+                mac,
+                mtu,
+                ..good.clone()
+            };
+            assert_eq!(network_options(&bad).unwrap_err().code(), Code::Invalid);
+        }
+    }
 }

@@ -11,6 +11,7 @@ mod console;
 mod exits;
 mod link;
 mod stdio;
+mod taps;
 
 use std::collections::BTreeMap;
 use std::os::fd::BorrowedFd;
@@ -18,7 +19,7 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use lightvm_devices::{
-    Bell, Bus, DeviceError, DeviceEvent, DeviceId, Event, GuestState, Vsock, VsockEvent,
+    Bell, Bus, DeviceError, DeviceEvent, DeviceId, Event, GuestState, Network, Vsock, VsockEvent,
 };
 use lightvm_protocol::AGENT_CONTROL_PORT;
 use lightvm_protocol::vmm::failure::Code;
@@ -35,6 +36,7 @@ pub(crate) use self::console::Console;
 use self::exits::{ContainerExits, Told};
 use self::stdio::Stdio;
 pub(crate) use self::stdio::{Client, StreamName};
+use self::taps::Taps;
 use crate::clock::WallTime;
 use crate::failure::Refusal;
 use crate::journal::Journal;
@@ -90,6 +92,7 @@ pub(crate) struct Guest {
     sources: BTreeMap<u32, Source>,
     relay: Relay,
     exits: ContainerExits,
+    taps: Taps,
     detaching: Vec<calls::Detaching>,
     /// Since the agent is lost: until when the guest may say how it ends, and how it was lost.
     farewell: Option<(Instant, String)>,
@@ -132,6 +135,7 @@ impl Guest {
             sources,
             relay: Relay::default(),
             exits: ContainerExits::default(),
+            taps: Taps::default(),
             detaching: Vec::new(),
             farewell: None,
             end: None,
@@ -246,6 +250,25 @@ impl Guest {
         self.settle();
     }
 
+    /// A tap is ready; false when it is not one of this guest's.
+    pub(crate) fn tap_ready(&mut self, ready: Ready) -> bool {
+        let Some(device) = self.taps.device(ready.token) else {
+            return false;
+        };
+        let gone = ready.hung_up;
+        let served = self.bus.with_device(device, |network: &mut Network| {
+            if gone {
+                network.disconnect();
+            }
+        });
+        debug_assert!(served.is_ok(), "a tap outlived its device");
+        self.settle();
+        if gone {
+            self.forget_tap(device);
+        }
+        true
+    }
+
     /// A client's socket is ready; false when it is not one of this guest's.
     pub(crate) fn client_ready(&mut self, ready: Ready) -> bool {
         let known = self.with_vsock(|relay, vsock| {
@@ -274,6 +297,13 @@ impl Guest {
             match event {
                 Event::Device(_, DeviceEvent::Vsock(event)) => self.handle_vsock(event),
                 Event::Device(_, DeviceEvent::Sysctl(state)) => self.handle_sysctl(state),
+                Event::Device(id, DeviceEvent::Tap(interest)) => {
+                    if let Err(error) = self.taps.wait_for(id, interest) {
+                        self.relay
+                            .report
+                            .line(format_args!("cannot watch the tap of device {id}: {error}"));
+                    }
+                }
                 Event::Broken(id, DeviceError::Host(error)) => {
                     self.relay
                         .report
@@ -283,9 +313,20 @@ impl Guest {
                     let message = format!("the guest broke the protocol of device {id}: {error}");
                     self.end_as(Reason::DeviceError, message);
                 }
-                Event::Released(id) => self.finish_detaching(id),
+                Event::Released(id) => {
+                    self.forget_tap(id);
+                    self.finish_detaching(id);
+                }
                 Event::Ready(_) => {}
             }
+        }
+    }
+
+    fn forget_tap(&mut self, device: DeviceId) {
+        if let Err(error) = self.taps.forget(device) {
+            self.relay.report.line(format_args!(
+                "cannot let go of the tap of device {device}: {error}"
+            ));
         }
     }
 

@@ -64,6 +64,7 @@ export interface HostMessage {
     | { $case: "getStats"; value: GetStats }
     | { $case: "shutdown"; value: Shutdown }
     | { $case: "ping"; value: Ping }
+    | { $case: "configureNetwork"; value: ConfigureNetwork }
     | { $case: "resizeTerminal"; value: ResizeTerminal }
     | { $case: "portForward"; value: PortForward }
     | { $case: "updateResources"; value: UpdateResources }
@@ -148,11 +149,43 @@ export interface ConfigureSandbox {
   realtimeNanoseconds: bigint;
   /** credited to the guest's random pool */
   entropy: Buffer;
+  /** the pod's, without prefix length, for its /etc/hosts */
+  addresses: string[];
 }
 
 export interface ConfigureSandbox_SysctlsEntry {
   key: string;
   value: string;
+}
+
+/**
+ * Gives the interface with this hardware address its name, MTU, addresses and routes, exactly these,
+ * and turns it on. Waits for a hot-plugged one to appear.
+ */
+export interface ConfigureNetwork {
+  /** 6 bytes */
+  mac: Buffer;
+  /** "eth0" */
+  name: string;
+  mtu: number;
+  /** ADDRESS/PREFIX LENGTH; usable at once, no duplicate detection */
+  addresses: string[];
+  /** in the order in which they can be added */
+  routes: Route[];
+}
+
+/** A unicast route of the main table. */
+export interface Route {
+  /** ADDRESS/PREFIX LENGTH; "0.0.0.0/0" and "::/0" are the defaults */
+  destination: string;
+  /** empty: the destination is on the link */
+  gateway: string;
+  /** the gateway is on the link, whatever its address says */
+  onLink: boolean;
+  /** 0 = the kernel's default */
+  metric: number;
+  /** preferred source address; empty: the kernel chooses */
+  source: string;
 }
 
 export interface Dns {
@@ -478,6 +511,9 @@ export const HostMessage: MessageFns<HostMessage> = {
       case "ping":
         Ping.encode(message.call.value, writer.uint32(82).fork()).join();
         break;
+      case "configureNetwork":
+        ConfigureNetwork.encode(message.call.value, writer.uint32(162).fork()).join();
+        break;
       case "resizeTerminal":
         ResizeTerminal.encode(message.call.value, writer.uint32(226).fork()).join();
         break;
@@ -584,6 +620,14 @@ export const HostMessage: MessageFns<HostMessage> = {
             message.call = { $case: "ping", value: Ping.decode(reader, reader.uint32()) };
             continue;
           }
+          case 20: {
+            if (tag !== 162) {
+              break;
+            }
+
+            message.call = { $case: "configureNetwork", value: ConfigureNetwork.decode(reader, reader.uint32()) };
+            continue;
+          }
           case 28: {
             if (tag !== 226) {
               break;
@@ -678,6 +722,12 @@ export const HostMessage: MessageFns<HostMessage> = {
       case "ping": {
         if (object.call?.value !== undefined && object.call?.value !== null) {
           message.call = { $case: "ping", value: Ping.fromPartial(object.call.value) };
+        }
+        break;
+      }
+      case "configureNetwork": {
+        if (object.call?.value !== undefined && object.call?.value !== null) {
+          message.call = { $case: "configureNetwork", value: ConfigureNetwork.fromPartial(object.call.value) };
         }
         break;
       }
@@ -1075,7 +1125,14 @@ export const Hello: MessageFns<Hello> = {
 };
 
 function createBaseConfigureSandbox(): ConfigureSandbox {
-  return { hostname: "", sysctls: {}, dns: undefined, realtimeNanoseconds: 0n, entropy: Buffer.alloc(0) };
+  return {
+    hostname: "",
+    sysctls: {},
+    dns: undefined,
+    realtimeNanoseconds: 0n,
+    entropy: Buffer.alloc(0),
+    addresses: [],
+  };
 }
 
 export const ConfigureSandbox: MessageFns<ConfigureSandbox> = {
@@ -1097,6 +1154,9 @@ export const ConfigureSandbox: MessageFns<ConfigureSandbox> = {
     }
     if (message.entropy.length !== 0) {
       writer.uint32(42).bytes(message.entropy);
+    }
+    for (const v of message.addresses) {
+      writer.uint32(50).string(v!);
     }
     return writer;
   },
@@ -1157,6 +1217,14 @@ export const ConfigureSandbox: MessageFns<ConfigureSandbox> = {
             message.entropy = Buffer.from(reader.bytes());
             continue;
           }
+          case 6: {
+            if (tag !== 50) {
+              break;
+            }
+
+            message.addresses.push(reader.string());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1189,6 +1257,7 @@ export const ConfigureSandbox: MessageFns<ConfigureSandbox> = {
       ? BigInt(object.realtimeNanoseconds)
       : 0n;
     message.entropy = object.entropy ?? Buffer.alloc(0);
+    message.addresses = object.addresses?.map((e) => e) || [];
     return message;
   },
 };
@@ -1258,6 +1327,212 @@ export const ConfigureSandbox_SysctlsEntry: MessageFns<ConfigureSandbox_SysctlsE
     const message = createBaseConfigureSandbox_SysctlsEntry();
     message.key = object.key ?? "";
     message.value = object.value ?? "";
+    return message;
+  },
+};
+
+function createBaseConfigureNetwork(): ConfigureNetwork {
+  return { mac: Buffer.alloc(0), name: "", mtu: 0, addresses: [], routes: [] };
+}
+
+export const ConfigureNetwork: MessageFns<ConfigureNetwork> = {
+  encode(message: ConfigureNetwork, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.mac.length !== 0) {
+      writer.uint32(10).bytes(message.mac);
+    }
+    if (message.name !== "") {
+      writer.uint32(18).string(message.name);
+    }
+    if (message.mtu !== 0) {
+      writer.uint32(24).uint32(message.mtu);
+    }
+    for (const v of message.addresses) {
+      writer.uint32(34).string(v!);
+    }
+    for (const v of message.routes) {
+      Route.encode(v!, writer.uint32(42).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ConfigureNetwork {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseConfigureNetwork();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.mac = Buffer.from(reader.bytes());
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.name = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.mtu = reader.uint32();
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.addresses.push(reader.string());
+            continue;
+          }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.routes.push(Route.decode(reader, reader.uint32()));
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create<I extends Exact<DeepPartial<ConfigureNetwork>, I>>(base?: I): ConfigureNetwork {
+    return ConfigureNetwork.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<ConfigureNetwork>, I>>(object: I): ConfigureNetwork {
+    const message = createBaseConfigureNetwork();
+    message.mac = object.mac ?? Buffer.alloc(0);
+    message.name = object.name ?? "";
+    message.mtu = object.mtu ?? 0;
+    message.addresses = object.addresses?.map((e) => e) || [];
+    message.routes = object.routes?.map((e) => Route.fromPartial(e)) || [];
+    return message;
+  },
+};
+
+function createBaseRoute(): Route {
+  return { destination: "", gateway: "", onLink: false, metric: 0, source: "" };
+}
+
+export const Route: MessageFns<Route> = {
+  encode(message: Route, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.destination !== "") {
+      writer.uint32(10).string(message.destination);
+    }
+    if (message.gateway !== "") {
+      writer.uint32(18).string(message.gateway);
+    }
+    if (message.onLink !== false) {
+      writer.uint32(24).bool(message.onLink);
+    }
+    if (message.metric !== 0) {
+      writer.uint32(32).uint32(message.metric);
+    }
+    if (message.source !== "") {
+      writer.uint32(42).string(message.source);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Route {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseRoute();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.destination = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.gateway = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.onLink = reader.bool();
+            continue;
+          }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.metric = reader.uint32();
+            continue;
+          }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.source = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create<I extends Exact<DeepPartial<Route>, I>>(base?: I): Route {
+    return Route.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<Route>, I>>(object: I): Route {
+    const message = createBaseRoute();
+    message.destination = object.destination ?? "";
+    message.gateway = object.gateway ?? "";
+    message.onLink = object.onLink ?? false;
+    message.metric = object.metric ?? 0;
+    message.source = object.source ?? "";
     return message;
   },
 };

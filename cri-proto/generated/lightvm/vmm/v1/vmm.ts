@@ -78,6 +78,7 @@ export interface ClientMessage {
     | { $case: "callAgent"; value: CallAgent }
     | { $case: "getState"; value: GetState }
     | { $case: "quit"; value: Quit }
+    | { $case: "attachNetwork"; value: AttachNetwork }
     | { $case: "load"; value: Load }
     | { $case: "powerOff"; value: PowerOff }
     | undefined;
@@ -248,6 +249,23 @@ export interface AttachBlock {
   file: bigint;
   /** at most 20 bytes, virtio-blk's ID string */
   serial: string;
+}
+
+/**
+ * Hot-plugs a network interface backed by a tap: IFF_TAP, IFF_NO_PI, IFF_VNET_HDR with headers of 12
+ * bytes, O_NONBLOCK, its offloads set. Answered with DeviceAttached.
+ */
+export interface AttachNetwork {
+  file: bigint;
+  /** 6 bytes, the guest's address */
+  mac: Buffer;
+  /** 68..65535 */
+  mtu: number;
+  /**
+   * The tap leaves checksums and TCP segmentation to its other end (TUNSETOFFLOAD). A guest that
+   * can't do that can't have the device.
+   */
+  offloads: boolean;
 }
 
 export interface DeviceAttached {
@@ -522,6 +540,9 @@ export const ClientMessage: MessageFns<ClientMessage> = {
       case "quit":
         Quit.encode(message.call.value, writer.uint32(74).fork()).join();
         break;
+      case "attachNetwork":
+        AttachNetwork.encode(message.call.value, writer.uint32(162).fork()).join();
+        break;
       case "load":
         Load.encode(message.call.value, writer.uint32(322).fork()).join();
         break;
@@ -617,6 +638,14 @@ export const ClientMessage: MessageFns<ClientMessage> = {
             message.call = { $case: "quit", value: Quit.decode(reader, reader.uint32()) };
             continue;
           }
+          case 20: {
+            if (tag !== 162) {
+              break;
+            }
+
+            message.call = { $case: "attachNetwork", value: AttachNetwork.decode(reader, reader.uint32()) };
+            continue;
+          }
           case 40: {
             if (tag !== 322) {
               break;
@@ -697,6 +726,12 @@ export const ClientMessage: MessageFns<ClientMessage> = {
       case "quit": {
         if (object.call?.value !== undefined && object.call?.value !== null) {
           message.call = { $case: "quit", value: Quit.fromPartial(object.call.value) };
+        }
+        break;
+      }
+      case "attachNetwork": {
+        if (object.call?.value !== undefined && object.call?.value !== null) {
+          message.call = { $case: "attachNetwork", value: AttachNetwork.fromPartial(object.call.value) };
         }
         break;
       }
@@ -1896,6 +1931,100 @@ export const AttachBlock: MessageFns<AttachBlock> = {
     const message = createBaseAttachBlock();
     message.file = (object.file !== undefined && object.file !== null) ? BigInt(object.file) : 0n;
     message.serial = object.serial ?? "";
+    return message;
+  },
+};
+
+function createBaseAttachNetwork(): AttachNetwork {
+  return { file: 0n, mac: Buffer.alloc(0), mtu: 0, offloads: false };
+}
+
+export const AttachNetwork: MessageFns<AttachNetwork> = {
+  encode(message: AttachNetwork, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.file !== 0n) {
+      if (BigInt.asUintN(64, message.file) !== message.file) {
+        throw new globalThis.Error("value provided for field message.file of type uint64 too large");
+      }
+      writer.uint32(8).uint64(message.file);
+    }
+    if (message.mac.length !== 0) {
+      writer.uint32(18).bytes(message.mac);
+    }
+    if (message.mtu !== 0) {
+      writer.uint32(24).uint32(message.mtu);
+    }
+    if (message.offloads !== false) {
+      writer.uint32(32).bool(message.offloads);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): AttachNetwork {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseAttachNetwork();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.file = reader.uint64() as bigint;
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.mac = Buffer.from(reader.bytes());
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.mtu = reader.uint32();
+            continue;
+          }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.offloads = reader.bool();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create<I extends Exact<DeepPartial<AttachNetwork>, I>>(base?: I): AttachNetwork {
+    return AttachNetwork.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<AttachNetwork>, I>>(object: I): AttachNetwork {
+    const message = createBaseAttachNetwork();
+    message.file = (object.file !== undefined && object.file !== null) ? BigInt(object.file) : 0n;
+    message.mac = object.mac ?? Buffer.alloc(0);
+    message.mtu = object.mtu ?? 0;
+    message.offloads = object.offloads ?? false;
     return message;
   },
 };
