@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use lightvm_protocol::AGENT_PROTOCOL_VERSION;
-use lightvm_protocol::agent::{CreateContainer, Hello, agent_message::Body};
+use lightvm_protocol::agent::{Hello, agent_message::Body};
 use nix::sys::signal::{SigSet, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 use rustix::event::{PollFd, PollFlags, poll};
@@ -26,6 +26,7 @@ use crate::process::{Process, ProcessKey};
 use crate::shutdown::Shutdown;
 use crate::uevents::{Uevents, timespec};
 use crate::vsock::Host;
+use crate::waiting::Waiting;
 
 /// Bytes moved by one read of a stream.
 const SCRATCH_BYTES: usize = 64 * 1024;
@@ -41,14 +42,6 @@ pub struct Paths {
     pub cgroups: PathBuf,
     /// Where the kernel shows platform devices.
     pub platform_devices: PathBuf,
-}
-
-/// A CreateContainer whose disk the kernel does not have yet.
-#[derive(Debug)]
-pub(crate) struct Waiting {
-    pub(crate) id: u64,
-    pub(crate) request: CreateContainer,
-    pub(crate) deadline: Instant,
 }
 
 /// Everything that the agent knows.

@@ -2,27 +2,23 @@
 //! The host's calls, one function each.
 
 use std::io;
-use std::time::{Duration, Instant};
 
 use lightvm_protocol::agent::{
-    CreateContainer, Empty, Exec, GetStats, HostMessage, ProcessStarted, RemoveContainer,
-    ResizeTerminal, Signal, StartContainer, UpdateResources, agent_message::Body, failure::Code,
-    host_message::Call,
+    Empty, Exec, GetStats, HostMessage, ProcessStarted, RemoveContainer, ResizeTerminal, Signal,
+    StartContainer, UpdateResources, agent_message::Body, failure::Code, host_message::Call,
 };
 use nix::errno::Errno;
 use nix::sys::signal::kill;
 use nix::unistd::Pid;
 
-use crate::agent::{Agent, Waiting};
-use crate::container::{Container, Phase, check_id};
+use crate::agent::Agent;
+use crate::container::{Container, Phase};
 use crate::error::{CallError, During};
 use crate::process::{Process, ProcessKey, Streams};
 use crate::sandbox;
 use crate::shutdown::Shutdown;
 use crate::stats;
-
-/// How long the kernel may take to find a hot-plugged disk.
-const DISK_DEADLINE: Duration = Duration::from_secs(8);
+use crate::waiting::DeviceCall;
 
 /// Highest signal number of Linux.
 const MAX_SIGNAL: u32 = 64;
@@ -35,12 +31,10 @@ impl Agent {
         let id = message.id;
         let outcome = match message.call {
             Some(Call::CreateContainer(request)) => {
-                let deadline = Instant::now() + DISK_DEADLINE;
-                return self.create_or_wait(Waiting {
-                    id,
-                    request,
-                    deadline,
-                });
+                return self.do_or_wait(id, DeviceCall::CreateContainer(request));
+            }
+            Some(Call::ConfigureNetwork(request)) => {
+                return self.do_or_wait(id, DeviceCall::ConfigureNetwork(request));
             }
             Some(Call::PortForward(request)) => match self.forwards.begin(id, request) {
                 Ok(()) => return self.advance_forwards(),
@@ -52,7 +46,7 @@ impl Agent {
         self.answer(id, outcome)
     }
 
-    fn answer(&mut self, id: u64, outcome: Result<Body, CallError>) -> io::Result<()> {
+    pub(crate) fn answer(&mut self, id: u64, outcome: Result<Body, CallError>) -> io::Result<()> {
         self.reply(
             id,
             outcome.unwrap_or_else(|error| Body::Failure(error.into())),
@@ -75,85 +69,10 @@ impl Agent {
             Call::Shutdown(_) => self.begin_shutdown().map(done),
             Call::Ping(_) => Ok(done(())),
             Call::ResizeTerminal(request) => self.resize_terminal(&request).map(done),
-            Call::CreateContainer(_) | Call::PortForward(_) => {
+            Call::CreateContainer(_) | Call::ConfigureNetwork(_) | Call::PortForward(_) => {
                 Err(CallError::internal("this call takes its own way"))
             }
         }
-    }
-
-    /// Creates the container, or waits until the kernel has its disk.
-    fn create_or_wait(&mut self, waiting: Waiting) -> io::Result<()> {
-        let device = waiting
-            .request
-            .root
-            .as_ref()
-            .map(|root| root.block_device_id);
-        let outcome = match (device, self.check_new(&waiting.request)) {
-            (_, Err(error)) => Err(error),
-            (None, Ok(())) => Err(CallError::invalid("the container has no root")),
-            (Some(device), Ok(())) => match self.images.disk(device) {
-                None => {
-                    self.waiting.push(waiting);
-                    return Ok(());
-                }
-                Some(disk) => self.create(waiting.request, &disk),
-            },
-        };
-        self.answer(waiting.id, outcome)
-    }
-
-    fn check_new(&self, request: &CreateContainer) -> Result<(), CallError> {
-        let id = &request.container_id;
-        check_id(id)?;
-        let waiting = self
-            .waiting
-            .iter()
-            .any(|waiting| waiting.request.container_id == *id);
-        if waiting || self.containers.contains_key(id) {
-            return Err(CallError::new(
-                Code::Exists,
-                format!("the container {id} exists"),
-            ));
-        }
-        match self.shutdown {
-            Some(_) => Err(CallError::precondition("the guest is shutting down")),
-            None => Ok(()),
-        }
-    }
-
-    fn create(
-        &mut self,
-        request: CreateContainer,
-        disk: &std::path::Path,
-    ) -> Result<Body, CallError> {
-        let id = request.container_id.clone();
-        let (state, cgroups) = (&self.paths.state, &self.paths.cgroups);
-        let container = Container::create(request, disk, &mut self.images, state, cgroups)?;
-        self.containers.insert(id, container);
-        Ok(Body::Done(Empty {}))
-    }
-
-    /// Devices have changed: some containers may get their disks.
-    pub(crate) fn retry_waiting(&mut self) -> io::Result<()> {
-        for waiting in std::mem::take(&mut self.waiting) {
-            self.create_or_wait(waiting)?;
-        }
-        Ok(())
-    }
-
-    /// Gives up on disks that have not come.
-    pub(crate) fn expire_waiting(&mut self) -> io::Result<()> {
-        let now = Instant::now();
-        let all = std::mem::take(&mut self.waiting);
-        let (expired, waiting) = all.into_iter().partition(|waiting| waiting.deadline <= now);
-        self.waiting = waiting;
-        let expired: Vec<Waiting> = expired;
-        for Waiting { id, request, .. } in expired {
-            let device = request.root.map_or(0, |root| root.block_device_id);
-            let message = format!("the disk of device {device} has not appeared");
-            self.answer(id, Err(CallError::not_found(message)))?;
-        }
-        Ok(())
     }
 
     fn container(&self, id: &str) -> Result<&Container, CallError> {

@@ -9,6 +9,7 @@ pub mod agent;
 pub mod calls;
 pub mod control;
 pub mod uevents;
+mod waiting;
 
 pub mod entropy;
 pub mod sandbox;

@@ -53,7 +53,7 @@ fn write_pod_files(settings: &ConfigureSandbox) -> Result<(), CallError> {
     if !settings.hostname.is_empty() {
         write(hostname, format!("{}\n", settings.hostname))?;
     }
-    write(hosts, host_table(&settings.hostname))
+    write(hosts, host_table(&settings.hostname, &settings.addresses))
 }
 
 /// `net.core.somaxconn` → `/proc/sys/net/core/somaxconn`; as with sysctl(8), names with slashes
@@ -85,10 +85,17 @@ fn resolver_configuration(dns: &Dns) -> String {
     text
 }
 
-fn host_table(hostname: &str) -> String {
+/// A pod without a network has its name all the same.
+fn host_table(hostname: &str, addresses: &[String]) -> String {
     let mut text = "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n".to_owned();
-    if !hostname.is_empty() {
+    if hostname.is_empty() {
+        return text;
+    }
+    if addresses.is_empty() {
         text.push_str(&format!("127.0.1.1\t{hostname}\n"));
+    }
+    for address in addresses {
+        text.push_str(&format!("{address}\t{hostname}\n"));
     }
     text
 }
@@ -109,6 +116,19 @@ mod tests {
             [path(""), path("/etc/passwd"), path("net/../../x")],
             [None, None, None]
         );
+    }
+
+    #[test]
+    fn the_pod_has_its_name() {
+        let lines = |name: &str, addresses: &[&str]| {
+            let addresses: Vec<String> = addresses.iter().map(|it| (*it).to_owned()).collect();
+            let table = host_table(name, &addresses);
+            table.lines().skip(2).map(str::to_owned).collect::<Vec<_>>()
+        };
+        assert_eq!(lines("", &["10.0.0.2"]), Vec::<String>::new());
+        assert_eq!(lines("web", &[]), ["127.0.1.1\tweb"]);
+        let both = lines("web", &["10.0.0.2", "fd00::2"]);
+        assert_eq!(both, ["10.0.0.2\tweb", "fd00::2\tweb"]);
     }
 
     #[test]

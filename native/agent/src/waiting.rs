@@ -1,0 +1,131 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Calls that need a hot-plugged device, which the kernel may find later than the host asks for it.
+
+use std::io;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use lightvm_protocol::agent::{
+    ConfigureNetwork, CreateContainer, Empty, agent_message::Body, failure::Code,
+};
+
+use crate::agent::Agent;
+use crate::container::{Container, check_id};
+use crate::error::CallError;
+use crate::network;
+
+/// How long the kernel may take to find a device.
+const DEVICE_DEADLINE: Duration = Duration::from_secs(8);
+
+/// A call that a device can hold up.
+#[derive(Debug)]
+pub(crate) enum DeviceCall {
+    /// Needs its disk.
+    CreateContainer(CreateContainer),
+    /// Needs its interface.
+    ConfigureNetwork(ConfigureNetwork),
+}
+
+impl DeviceCall {
+    /// What has not appeared.
+    fn missing(&self) -> String {
+        match self {
+            Self::CreateContainer(request) => {
+                let device = request.root.as_ref().map_or(0, |root| root.block_device_id);
+                format!("the disk of device {device} has not appeared")
+            }
+            Self::ConfigureNetwork(request) => {
+                format!("the interface for {} has not appeared", request.name)
+            }
+        }
+    }
+}
+
+/// A call whose device the kernel does not have yet.
+#[derive(Debug)]
+pub(crate) struct Waiting {
+    id: u64,
+    call: DeviceCall,
+    pub(crate) deadline: Instant,
+}
+
+impl Agent {
+    /// Does what the host asks, now or when the device is there.
+    pub(crate) fn do_or_wait(&mut self, id: u64, call: DeviceCall) -> io::Result<()> {
+        let deadline = Instant::now() + DEVICE_DEADLINE;
+        self.attempt(Waiting { id, call, deadline })
+    }
+
+    fn attempt(&mut self, waiting: Waiting) -> io::Result<()> {
+        let outcome = match &waiting.call {
+            _ if self.shutdown.is_some() => {
+                Err(CallError::precondition("the guest is shutting down"))
+            }
+            DeviceCall::CreateContainer(request) => self.create_container(request),
+            DeviceCall::ConfigureNetwork(request) => {
+                network::configure(request).map(|done| done.then_some(Body::Done(Empty {})))
+            }
+        };
+        match outcome.transpose() {
+            Some(outcome) => self.answer(waiting.id, outcome),
+            None => {
+                self.waiting.push(waiting);
+                Ok(())
+            }
+        }
+    }
+
+    /// Creates the container; nothing when the kernel has no disk for it yet.
+    fn create_container(&mut self, request: &CreateContainer) -> Result<Option<Body>, CallError> {
+        self.check_new(request)?;
+        let root = request.root.as_ref();
+        let root = root.ok_or_else(|| CallError::invalid("the container has no root"))?;
+        match self.images.disk(root.block_device_id) {
+            Some(disk) => self.create(request.clone(), &disk).map(Some),
+            None => Ok(None),
+        }
+    }
+
+    fn check_new(&self, request: &CreateContainer) -> Result<(), CallError> {
+        let id = &request.container_id;
+        check_id(id)?;
+        let same = |waiting: &Waiting| match &waiting.call {
+            DeviceCall::CreateContainer(other) => other.container_id == *id,
+            DeviceCall::ConfigureNetwork(_) => false,
+        };
+        if self.waiting.iter().any(same) || self.containers.contains_key(id) {
+            let message = format!("the container {id} exists");
+            return Err(CallError::new(Code::Exists, message));
+        }
+        Ok(())
+    }
+
+    fn create(&mut self, request: CreateContainer, disk: &Path) -> Result<Body, CallError> {
+        let id = request.container_id.clone();
+        let (state, cgroups) = (&self.paths.state, &self.paths.cgroups);
+        let container = Container::create(request, disk, &mut self.images, state, cgroups)?;
+        self.containers.insert(id, container);
+        Ok(Body::Done(Empty {}))
+    }
+
+    /// Devices have changed: some calls may get theirs.
+    pub(crate) fn retry_waiting(&mut self) -> io::Result<()> {
+        for waiting in std::mem::take(&mut self.waiting) {
+            self.attempt(waiting)?;
+        }
+        Ok(())
+    }
+
+    /// Gives up on devices that have not come.
+    pub(crate) fn expire_waiting(&mut self) -> io::Result<()> {
+        let now = Instant::now();
+        let all = std::mem::take(&mut self.waiting);
+        let (expired, waiting): (Vec<Waiting>, _) =
+            all.into_iter().partition(|waiting| waiting.deadline <= now);
+        self.waiting = waiting;
+        for Waiting { id, call, .. } in expired {
+            self.answer(id, Err(CallError::not_found(call.missing())))?;
+        }
+        Ok(())
+    }
+}
