@@ -68,7 +68,8 @@ export function qemuArguments(machine: Machine): string[] {
   const xen = [
     `dom0_mem=${dom0MemoryMib}M,max:${dom0MemoryMib}M`,
     ...["console=com1", "com1=115200", "loglvl=warning", "guest_loglvl=warning"],
-    ...["noreboot", "watchdog=0"],
+    // QEMU's memory is zeroed; scrubbing it would make the host find a page for each of the guest's.
+    ...["noreboot", "watchdog=0", "bootscrub=0"],
   ];
   const linux = ["console=hvc0", "quiet", "net.ifnames=0", "panic=-1", "mitigations=off"];
   return [
