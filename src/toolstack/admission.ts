@@ -9,12 +9,19 @@ const PAGE = 4096;
 /** Beside its RAM and paging pool: domain and vCPU structures, event channels, grant tables. */
 const DOMAIN_BYTES = 1 * MIB;
 
+/** What the pool for nested page tables has whatever the VM's size is, and for each vCPU. */
+const PAGING_PAGES = 64;
+const PAGING_PAGES_A_VCPU = 4;
+
 /**
- * Bytes of Xen's memory that a VM takes: its RAM, the pool for nested page tables (1 MiB a vCPU
- * and a page for each MiB of RAM, the rule that libxl follows) and Xen's own structures.
+ * Bytes of Xen's memory that a VM takes once it has grown to its size: its RAM, the pool for nested
+ * page tables (native/xen, builder/assembly.rs: a page for each 2 MiB, and some) and Xen's own
+ * structures.
  */
 export function xenMemoryOf(spec: Pick<PodVmSpec, "vcpus" | "memoryBytes">): number {
-  const paging = spec.vcpus * MIB + Math.ceil(spec.memoryBytes / MIB) * PAGE;
+  const tables =
+    Math.ceil(spec.memoryBytes / (2 * MIB)) + Math.ceil(spec.memoryBytes / (1024 * MIB));
+  const paging = (PAGING_PAGES + PAGING_PAGES_A_VCPU * spec.vcpus + tables) * PAGE;
   return spec.memoryBytes + paging + DOMAIN_BYTES;
 }
 

@@ -250,6 +250,7 @@ function prepareArgument({ flavor, directory, uid }: ShellPlan) {
     name: `shell-${directory.id}`,
     vcpus: flavor.vcpus,
     memoryBytes: BigInt(flavor.memoryBytes),
+    initialMemoryBytes: 0n,
     deviceSlots: flavor.deviceSlots,
     uuid: Buffer.from(domainUuid(directory.id), "hex"),
     runAsUid: uid,

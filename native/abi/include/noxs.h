@@ -188,7 +188,7 @@ struct noxs_control_page {
 /*
  * sysctl device. Config of the back half is what the VMM asks of the guest,
  * config of the front half is what the guest says of itself. Both are plain
- * state, not a queue: change `word`, grow `sequence`, ring. The two fields are
+ * state, not a queue: change `word`, grow `sequence`, ring. These two fields are
  * stored and loaded as one 8-byte word. No status handshake is needed; requests
  * are answered as for any device.
  */
@@ -201,9 +201,18 @@ struct noxs_control_page {
 #define NOXS_SYSCTL_PANICKED 6u
 #define NOXS_SYSCTL_ALIVE 7u /* guest -> VMM: first sign of life */
 
+/*
+ * Memory. A guest may start with less memory than its memory map shows; its
+ * command line then names the ranges that are still empty. It asks Xen for
+ * them in ascending order (XENMEM_populate_physmap), stores in memory_end where
+ * what it has ends now, and rings. It may use that memory for devices, and for
+ * anything else, once the VMM's memory_end has come as far. Both only grow;
+ * 0 = nothing was said yet.
+ */
 struct noxs_sysctl {
 	NOXS_U32 sequence;
 	NOXS_U32 word; /* NOXS_SYSCTL_* */
+	NOXS_U64 memory_end; /* guest-physical */
 };
 
 #ifndef __cplusplus
@@ -227,7 +236,7 @@ NOXS_ASSERT(offsetof(struct noxs_front, queues) == 512);
 NOXS_ASSERT(offsetof(struct noxs_front, config) == 1024);
 NOXS_ASSERT(sizeof(struct noxs_front) == 2048);
 NOXS_ASSERT(sizeof(struct noxs_control_page) == NOXS_PAGE_SIZE);
-NOXS_ASSERT(sizeof(struct noxs_sysctl) == 8);
+NOXS_ASSERT(sizeof(struct noxs_sysctl) == 16);
 #endif
 
 #endif /* NOXS_H */

@@ -184,13 +184,15 @@ pub struct ControlPage {
     pub front: Front,
 }
 
-/// Start of either configuration area of the sysctl device, written and read as one 8-byte word.
+/// Start of either configuration area of the sysctl device, written and read in 8-byte words.
 #[repr(C)]
 pub struct Sysctl {
     /// Changes with every word that is said.
     pub sequence: u32,
     /// `SYSCTL_*`.
     pub word: u32,
+    /// Guest-physical end of the memory that the guest has, as far as the writer knows; 0 at first.
+    pub memory_end: u64,
 }
 
 const _: () = {
@@ -206,5 +208,5 @@ const _: () = {
     assert!(offset_of!(Front, config) == 1024);
     assert!(size_of::<Front>() == 2048);
     assert!(size_of::<ControlPage>() == PAGE_SIZE);
-    assert!(size_of::<Sysctl>() == 8);
+    assert!(size_of::<Sysctl>() == 16);
 };

@@ -45,7 +45,7 @@ fn expectations() -> Vec<(String, u64)> {
             features request status flags reserved0 reserved queues config
         }
         ControlPage = "noxs_control_page" { back front }
-        Sysctl = "noxs_sysctl" { sequence word }
+        Sysctl = "noxs_sysctl" { sequence word memory_end }
     );
     list
 }

@@ -48,6 +48,8 @@ impl std::error::Error for DeviceError {}
 pub enum DeviceEvent {
     /// The guest said how it is, through the sysctl device.
     Sysctl(GuestState),
+    /// The guest says, through the sysctl device, that it has got memory up to this address.
+    MemoryEnd(u64),
     /// Something happened to a vsock connection.
     Vsock(VsockEvent),
     /// A network device waits for something else at its tap than it said last.

@@ -17,7 +17,7 @@ use crate::files::HandedFiles;
 use crate::guest::{BootLog, Console, Devices, Guest, Parts, ring_bell};
 use crate::journal::Journal;
 use crate::load::refuse;
-use crate::prepare::{Shell, wire_step};
+use crate::prepare::{Shell, step_since, wire_step};
 
 /// The first context id that is a guest's (virtio 1.2, 5.10.4).
 const FIRST_GUEST_CID: u32 = 3;
@@ -64,11 +64,7 @@ impl Shell {
         let devices = plug_devices(&domain, request).map_err(|error| internal(&error))?;
         let ring = ConsoleRing::new(domain.memory().clone(), domain.console_ring())
             .map_err(|error| internal(&error))?;
-        steps.push(breakdown::Step {
-            name: "plug devices".into(),
-            nanoseconds: u64::try_from(began.elapsed().as_nanos()).unwrap_or(u64::MAX),
-            ..breakdown::Step::default()
-        });
+        steps.push(step_since("plug devices", began));
         let guest = Guest::new(Parts {
             domain,
             devices,
@@ -86,7 +82,10 @@ fn write_boot_data(
     request: &Execute,
 ) -> Result<breakdown::Step, Refusal> {
     let (region, _) = domain.noxs_region();
-    let command_line = format!("{} noxs={:#x}", request.command_line, region.0);
+    let mut command_line = format!("{} noxs={:#x}", request.command_line, region.0);
+    for (range, separator) in domain.later_memory().iter().zip([" noxs_memory=", ","]) {
+        command_line += &format!("{separator}{:#x}-{:#x}", range.start, range.end);
+    }
     domain
         .write_boot_data(kernel, command_line.trim_start())
         .map(|step| wire_step(&step))

@@ -2,6 +2,7 @@
 //! The first half of a create: the domain, and then the end of all privileges.
 
 use std::rc::Rc;
+use std::time::Instant;
 
 use lightvm_protocol::vmm::failure::Code;
 use lightvm_protocol::vmm::{Breakdown, Prepare, Prepared, breakdown};
@@ -48,19 +49,23 @@ impl Shell {
             request.run_as_uid,
             request.run_as_gid,
         )?;
+        let began = Instant::now();
         let hypervisor = Hypervisor::open().map_err(|error| no_xen(&error))?;
+        let mut steps = vec![step_since("open Xen", began)];
         let mut domain =
             PreparedDomain::prepare(&hypervisor, &options).map_err(|error| refuse(&error))?;
         drop(hypervisor);
+        steps.extend(domain.steps().iter().map(wire_step));
+        let began = Instant::now();
         jail.enter().map_err(PrepareError::Jail)?;
         domain.restrict().map_err(|error| {
             PrepareError::Jail(JailError::new("restrict Xen's devices", chain(&error)))
         })?;
         Jail::lock().map_err(PrepareError::Jail)?;
-        let breakdown = Some(breakdown(domain.steps()));
+        steps.push(step_since("enter the jail", began));
         let prepared = Prepared {
             domid: domain.domid().into(),
-            breakdown,
+            breakdown: Some(Breakdown { steps }),
         };
         Ok((
             Self {
@@ -104,6 +109,15 @@ pub(crate) fn breakdown(steps: &[Step]) -> Breakdown {
     }
 }
 
+/// A step of this process's own that has just ended.
+pub(crate) fn step_since(name: &str, began: Instant) -> breakdown::Step {
+    breakdown::Step {
+        name: name.into(),
+        nanoseconds: u64::try_from(began.elapsed().as_nanos()).unwrap_or(u64::MAX),
+        ..breakdown::Step::default()
+    }
+}
+
 /// One step as lightvmd reads it.
 pub(crate) fn wire_step(step: &Step) -> breakdown::Step {
     breakdown::Step {
@@ -128,6 +142,10 @@ fn check(request: &Prepare) -> Result<PrepareOptions, Refusal> {
         uuid,
         vcpus: request.vcpus,
         memory_bytes: request.memory_bytes,
+        initial_bytes: match request.initial_memory_bytes {
+            0 => request.memory_bytes,
+            initial => initial,
+        },
         device_slots: request.device_slots,
     })
 }

@@ -57,6 +57,7 @@ fn run(arguments: &[String]) -> Result<(), Box<dyn Error>> {
         uuid: *b"LVM1 boot sample",
         vcpus: u32::try_from(number(4, 1)?)?,
         memory_bytes: number(3, 64)? << 20,
+        initial_bytes: number(3, 64)? << 20,
         device_slots: 8,
     };
     let domain = PreparedDomain::prepare(&hypervisor, &options)?;

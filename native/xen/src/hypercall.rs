@@ -85,17 +85,21 @@ impl Privcmd {
         self.count.load(Ordering::Relaxed)
     }
 
-    /// Counts a request to Xen that another driver or ioctl makes for us.
-    pub(crate) fn add_to_count(&self) {
-        self.count.fetch_add(1, Ordering::Relaxed);
+    /// Counts requests to Xen that another driver or ioctl makes for us.
+    pub(crate) fn add_to_count(&self, requests: u32) {
+        self.count.fetch_add(requests, Ordering::Relaxed);
     }
 
-    /// Gives up every hypercall and all foreign memory but that of `domid`, for good.
-    pub(crate) fn restrict(&self, domid: u16) -> Result<(), XenError> {
+    /// Gives up every hypercall and all foreign memory but that of `domid`, for good. What is left
+    /// of the right is in the file that is returned: mapping that domain's memory.
+    pub(crate) fn restrict(&self, domid: u16) -> Result<File, XenError> {
         // SAFETY: the descriptor is open and this ioctl reads a domid_t, which is a u16.
         unsafe { privcmd_restrict(self.file.as_raw_fd(), &domid) }
-            .map(drop)
-            .map_err(|error| refused("IOCTL_PRIVCMD_RESTRICT", error))
+            .map_err(|error| refused("IOCTL_PRIVCMD_RESTRICT", error))?;
+        self.file.try_clone().map_err(|source| XenError::Refused {
+            operation: "copying a descriptor",
+            source,
+        })
     }
 }
 
@@ -163,7 +167,7 @@ impl Call<'_> {
             op: hypercall as u64,
             arguments: all,
         };
-        self.privcmd.add_to_count();
+        self.privcmd.add_to_count(1);
         // SAFETY: the descriptor is open and the argument is the structure that this ioctl reads.
         // Xen writes only inside the buffer: every address in it came from `put`, with its length.
         let result = unsafe { privcmd_hypercall(self.privcmd.file.as_raw_fd(), &request) };

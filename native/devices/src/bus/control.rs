@@ -41,6 +41,12 @@ impl FrontConfig<'_> {
         let both = u64::from_le(self.0.page.load(offset_of!(Layout, front.config)));
         (both as u32, (both >> 32) as u32)
     }
+
+    /// Where the guest's memory ends, as it says through the sysctl device.
+    pub(crate) fn memory_end(&self) -> u64 {
+        let offset = offset_of!(Layout, front.config) + offset_of!(Sysctl, memory_end);
+        u64::from_le(self.0.page.load(offset))
+    }
 }
 
 /// One control page.

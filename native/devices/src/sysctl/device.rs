@@ -14,6 +14,9 @@ pub struct Sysctl {
     word: u32,
     /// Sequence number of the last word that the guest said.
     heard: u32,
+    /// Where its memory ends: as we know it, and as the guest said last.
+    memory_end: u64,
+    heard_memory_end: u64,
 }
 
 impl Default for Sysctl {
@@ -29,7 +32,14 @@ impl Sysctl {
             sequence: 0,
             word: SYSCTL_NONE,
             heard: 0,
+            memory_end: 0,
+            heard_memory_end: 0,
         }
+    }
+
+    /// Tells the guest that it may use its memory up to this address.
+    pub fn admit_memory(&mut self, end: u64) {
+        self.memory_end = end;
     }
 
     /// Asks the guest; a later request replaces one that the guest has not read yet.
@@ -51,6 +61,7 @@ impl Device for Sysctl {
     fn config(&self) -> Vec<u8> {
         let mut bytes = self.sequence.to_le_bytes().to_vec();
         bytes.extend(self.word.to_le_bytes());
+        bytes.extend(self.memory_end.to_le_bytes());
         bytes
     }
 
@@ -59,6 +70,11 @@ impl Device for Sysctl {
         config: &FrontConfig<'_>,
         events: &mut Vec<DeviceEvent>,
     ) -> Result<(), DeviceError> {
+        let memory_end = config.memory_end();
+        if memory_end != self.heard_memory_end {
+            self.heard_memory_end = memory_end;
+            events.push(DeviceEvent::MemoryEnd(memory_end));
+        }
         let (sequence, word) = config.sysctl();
         if sequence == self.heard {
             return Ok(());

@@ -75,3 +75,26 @@ fn the_host_asks_and_rings() {
     guest.request(0, 0, 0);
     assert_eq!(guest.get::<u64>(0, BACK) as u32, 3);
 }
+
+#[test]
+fn memory_is_announced_and_admitted() {
+    let mut guest = Guest::new();
+    let id = guest.bus.plug(Box::new(Sysctl::new())).unwrap();
+    guest.take_rings();
+    let memory = offset_of!(lightvm_abi::Sysctl, memory_end);
+    let end: u64 = 0x140_0000;
+    guest.set(0, FRONT + memory, end);
+    guest.bus.doorbell(0);
+    let said = Event::Device(id, DeviceEvent::MemoryEnd(end));
+    assert_eq!(guest.events(), [said]);
+    assert_eq!(guest.get::<u64>(0, BACK + memory), 0);
+    // A ring without news says nothing.
+    guest.bus.doorbell(0);
+    assert_eq!(guest.events(), []);
+    let admitted = guest
+        .bus
+        .with_device(id, |it: &mut Sysctl| it.admit_memory(end));
+    assert_eq!(admitted, Ok(()));
+    assert_eq!(guest.get::<u64>(0, BACK + memory), end);
+    assert_eq!(guest.take_rings(), [Bell::Slot(0)]);
+}

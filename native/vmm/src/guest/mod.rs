@@ -19,7 +19,8 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use lightvm_devices::{
-    Bell, Bus, DeviceError, DeviceEvent, DeviceId, Event, GuestState, Network, Vsock, VsockEvent,
+    Bell, Bus, DeviceError, DeviceEvent, DeviceId, Event, GuestState, Network, Sysctl, Vsock,
+    VsockEvent,
 };
 use lightvm_protocol::AGENT_CONTROL_PORT;
 use lightvm_protocol::vmm::failure::Code;
@@ -304,6 +305,7 @@ impl Guest {
                             .line(format_args!("cannot watch the tap of device {id}: {error}"));
                     }
                 }
+                Event::Device(sysctl, DeviceEvent::MemoryEnd(end)) => self.grow(sysctl, end),
                 Event::Broken(id, DeviceError::Host(error)) => {
                     self.relay
                         .report
@@ -391,6 +393,20 @@ impl Guest {
                 self.end_as(Reason::Panic, "the guest's kernel panicked".into());
             }
         }
+    }
+
+    /// The guest says that it has got memory up to `end`: devices may be pointed at it once this
+    /// process can reach it.
+    fn grow(&mut self, sysctl: DeviceId, end: u64) {
+        if let Err(error) = self.domain.map_up_to(end) {
+            let message = format!("the guest says that it has memory up to {end:#x}: {error}");
+            self.end_as(Reason::DeviceError, message);
+            return;
+        }
+        let admitted = self
+            .bus
+            .with_device(sysctl, |device: &mut Sysctl| device.admit_memory(end));
+        debug_assert!(admitted.is_ok(), "an event of a device that is not there");
     }
 
     fn handle_agent(&mut self, events: Vec<AgentEvent>) {

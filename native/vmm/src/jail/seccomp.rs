@@ -3,7 +3,8 @@
 //!
 //! The list holds what the event loop needs and nothing that gives a new descriptor except
 //! accepting connections and receiving files from lightvmd: no open, no socket, no exec, no clone,
-//! no executable memory.
+//! no executable memory. Of Xen's requests it has ringing, and mapping the memory that the guest
+//! gets later; the kernel holds both to the one domain.
 
 use std::collections::BTreeMap;
 
@@ -84,10 +85,11 @@ fn compile(violation: SeccompAction) -> Result<BpfProgram, seccompiler::BackendE
     rules.insert(libc::SYS_mmap, vec![executable]);
     let of_descriptor = masked(2, libc::AT_EMPTY_PATH, libc::AT_EMPTY_PATH)?;
     rules.insert(libc::SYS_statx, vec![of_descriptor]);
-    rules.insert(
-        libc::SYS_ioctl,
-        vec![exactly(1, EVTCHN_NOTIFY)?, exactly(1, EVTCHN_UNBIND)?],
-    );
+    let ioctls: Result<Vec<_>, _> = [EVTCHN_NOTIFY, EVTCHN_UNBIND, lightvm_xen::MMAP_BATCH]
+        .into_iter()
+        .map(|request| exactly(1, request))
+        .collect();
+    rules.insert(libc::SYS_ioctl, ioctls?);
     let commands = [libc::F_GETFD, libc::F_GETFL, libc::F_SETFL];
     let commands: Result<Vec<_>, _> = commands
         .iter()

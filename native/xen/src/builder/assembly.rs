@@ -1,14 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The steps of prepare. Each gives back what the next ones need.
 
-use std::num::NonZeroUsize;
-
 use vm_memory::{Bytes, GuestAddress, GuestMemoryMmap};
 
 use crate::domctl::CreateDomain;
 use crate::error::XenError;
 use crate::event_channel::{Doorbell, Doorbells, EventChannels};
-use crate::foreign::ForeignMapping;
+use crate::foreign::ForeignRange;
 use crate::hypervisor::Hypervisor;
 use crate::memory::{self, HvmParam};
 
@@ -132,13 +130,13 @@ impl<'a> Assembly<'a> {
         layout: &Layout,
     ) -> Result<(), BuildError> {
         let privcmd = self.hypervisor.privcmd();
-        for range in &layout.memory {
-            let complete = populate(range, |order, starts| {
+        for range in layout.memory_in(0..layout.initial_end) {
+            let complete = populate(&range, |order, starts| {
                 memory::populate(privcmd, domain.domid, order, starts)
             });
             if !complete.map_err(self.failed("give the domain memory"))? {
                 return Err(BuildError::NoMemory {
-                    wanted: self.options.memory_bytes,
+                    wanted: self.options.initial_bytes,
                 });
             }
         }
@@ -158,7 +156,7 @@ impl<'a> Assembly<'a> {
         let channels = EventChannels::open().map_err(self.failed("open event channels"))?;
         let doorbell = || {
             let guest_port = memory::allocate_event_channel(privcmd, domid)?;
-            privcmd.add_to_count();
+            privcmd.add_to_count(1);
             let local_port = channels.bind(domid, guest_port)?;
             Ok(Doorbell {
                 guest_port,
@@ -189,22 +187,23 @@ impl<'a> Assembly<'a> {
         &mut self,
         domain: &UnfinishedDomain<'_>,
         layout: &Layout,
-    ) -> Result<GuestMemoryMmap, BuildError> {
+    ) -> Result<(GuestMemoryMmap, Vec<ForeignRange>), BuildError> {
         let privcmd = self.hypervisor.privcmd();
         // All maps first: those of a failed attempt go away before the domain does.
-        let mut mappings = Vec::new();
-        for range in &layout.memory {
-            let size = NonZeroUsize::new((range.end - range.start) as usize);
-            let size = size.ok_or(BuildError::Layout)?;
-            let mapping = ForeignMapping::map(privcmd, domain.domid, range.start, size);
-            mappings.push(mapping.map_err(self.failed("map the domain's memory"))?);
-        }
-        let regions = mappings.into_iter().map(ForeignMapping::into_region);
+        let mapped = layout.memory.iter().map(|range| {
+            let mut mapping = ForeignRange::reserve(range.clone())?;
+            let requests = mapping.map_up_to(privcmd, domain.domid, layout.initial_end)?;
+            privcmd.add_to_count(requests);
+            Ok(mapping)
+        });
+        let mapped = mapped.collect::<Result<Vec<_>, _>>();
+        let mut mapped = mapped.map_err(self.failed("map the domain's memory"))?;
+        let regions = mapped.iter_mut().map(ForeignRange::region);
         let regions = regions.collect::<Result<Vec<_>, _>>();
         let regions = regions.map_err(self.failed("map the domain's memory"))?;
         let memory = GuestMemoryMmap::from_regions(regions).map_err(|_| BuildError::Layout)?;
         self.done("map memory", 0);
-        Ok(memory)
+        Ok((memory, mapped))
     }
 
     /// What the vCPUs find when they start: the tables, the trampoline and their registers.
@@ -243,7 +242,7 @@ impl<'a> Assembly<'a> {
     }
 
     fn failed(&self, step: &'static str) -> impl FnOnce(XenError) -> BuildError + use<> {
-        let wanted = self.options.memory_bytes;
+        let wanted = self.options.initial_bytes;
         move |source| match source.is_out_of_memory() {
             true => BuildError::NoMemory { wanted },
             false => BuildError::Step { step, source },
@@ -251,10 +250,19 @@ impl<'a> Assembly<'a> {
     }
 }
 
-/// libxl's rule: 1 MiB for each vCPU, a page for each MiB of memory and for a few devices.
+/// Pages for nested page tables that a domain needs whatever its size is: the levels above the tables
+/// for its RAM, those for the local APIC, shared info and grants, and the roots that Xen makes for
+/// nested virtualization and altp2m, which no guest of ours uses.
+const PAGING_BASE: u64 = 64;
+/// Of each vCPU: a monitor table and what belongs to it.
+const PAGING_A_VCPU: u64 = 4;
+
+/// Memory for nested page tables: tables for all RAM in small pages, as a guest can have each of its
+/// superpages split, and the base. libxl gives 1 MiB a vCPU and a page a MiB, of which a guest
+/// without devices of Xen's never uses more than a few.
 fn paging_mempool(vcpus: u32, memory_bytes: u64) -> u64 {
-    let mebibyte = 1 << 20;
-    u64::from(vcpus) * mebibyte + memory_bytes.div_ceil(mebibyte) * PAGE_SIZE
+    let tables = memory_bytes.div_ceil(2 << 20) + memory_bytes.div_ceil(1 << 30);
+    (PAGING_BASE + PAGING_A_VCPU * u64::from(vcpus) + tables) * PAGE_SIZE
 }
 
 #[cfg(test)]
@@ -262,7 +270,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn page_tables_get_what_libxl_gives_them() {
-        assert_eq!(paging_mempool(2, 64 << 20), (2 << 20) + 64 * 4096);
+    fn all_memory_can_be_split_into_small_pages() {
+        assert_eq!(paging_mempool(1, 2 << 20), (64 + 4 + 1 + 1) * 4096);
+        assert_eq!(paging_mempool(2, 4 << 30), (64 + 8 + 2048 + 4) * 4096);
     }
 }

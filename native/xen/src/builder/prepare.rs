@@ -3,12 +3,16 @@
 
 use std::error::Error;
 use std::fmt;
+use std::fs::File;
 use std::ops::Range;
+use std::sync::{Mutex, PoisonError};
 
 use vm_memory::{GuestAddress, GuestMemoryMmap};
 
 use crate::error::XenError;
 use crate::event_channel::{Doorbells, EventChannels};
+use crate::fault::explain_faults;
+use crate::foreign::ForeignRange;
 use crate::hypervisor::Hypervisor;
 
 use super::assembly::{Assembly, destroy};
@@ -25,8 +29,10 @@ pub struct PrepareOptions {
     pub uuid: [u8; 16],
     /// vCPUs, 1 to 64.
     pub vcpus: u32,
-    /// Memory in bytes: a multiple of 4096, 8 MiB at least.
+    /// Memory in bytes: a multiple of 4096, 2 MiB at least.
     pub memory_bytes: u64,
+    /// What of it is there from the start, at least 2 MiB; the guest asks Xen for the rest.
+    pub initial_bytes: u64,
     /// Device slots of the noxs region, 1 to 63.
     pub device_slots: u32,
 }
@@ -87,9 +93,19 @@ pub struct PreparedDomain {
     hypervisor: Option<Hypervisor>,
     pub(super) layout: Layout,
     pub(super) memory: GuestMemoryMmap,
+    growth: Mutex<Growth>,
     event_channels: EventChannels,
     doorbells: Doorbells,
     steps: Vec<Step>,
+}
+
+/// The way to memory that the guest gets later.
+#[derive(Debug)]
+struct Growth {
+    mapped: Vec<ForeignRange>,
+    /// A privcmd that can map this domain's memory and nothing else; `None` before the domain is
+    /// restricted, and when all of its memory is there.
+    privcmd: Option<File>,
 }
 
 impl PreparedDomain {
@@ -97,19 +113,27 @@ impl PreparedDomain {
     /// process ends, whatever becomes of the domain.
     pub fn prepare(hypervisor: &Hypervisor, options: &PrepareOptions) -> Result<Self, BuildError> {
         check(options)?;
-        let layout = Layout::new(options.memory_bytes, options.device_slots);
+        let layout = Layout::new(
+            options.memory_bytes,
+            options.initial_bytes,
+            options.device_slots,
+        );
         let mut assembly = Assembly::new(hypervisor, options);
         let domain = assembly.create()?;
         assembly.size(&domain)?;
         assembly.populate(&domain, &layout)?;
         let (event_channels, doorbells) = assembly.connect(&domain, &layout)?;
-        let memory = assembly.map(&domain, &layout)?;
+        let (memory, mapped) = assembly.map(&domain, &layout)?;
         assembly.set_processors(&domain, &memory)?;
         Ok(Self {
             domid: domain.keep(),
             hypervisor: Some(hypervisor.clone()),
             layout,
             memory,
+            growth: Mutex::new(Growth {
+                mapped,
+                privcmd: None,
+            }),
             event_channels,
             doorbells,
             steps: assembly.finish(),
@@ -152,13 +176,40 @@ impl PreparedDomain {
         &self.steps
     }
 
+    /// The ranges of addresses that the guest fills with memory itself, in this order; none when it
+    /// has all of its memory.
+    pub fn later_memory(&self) -> Vec<Range<u64>> {
+        let later = self.layout.initial_end..self.layout.end();
+        self.layout.memory_in(later).collect()
+    }
+
+    /// Maps memory that the guest has got since, up to `end`; what lies behind [`Self::later_memory`]
+    /// is ignored. An error when some of it is not there.
+    pub fn map_up_to(&self, end: u64) -> Result<(), XenError> {
+        let mut growth = self.growth.lock().unwrap_or_else(PoisonError::into_inner);
+        let Growth { mapped, privcmd } = &mut *growth;
+        if let Some(privcmd) = privcmd {
+            for range in mapped {
+                range.map_up_to(privcmd, self.domid, end)?;
+            }
+        }
+        Ok(())
+    }
+
     /// Gives the rights away that prepare needed, for this process and for good: no hypercall, no
     /// memory and no event channel of another domain, also not through copies of the
-    /// [`Hypervisor`] that prepared this domain.
+    /// [`Hypervisor`] that prepared this domain. What is left, and only when the guest can get more
+    /// memory, is the right to map that.
     pub fn restrict(&mut self) -> Result<(), XenError> {
         if let Some(hypervisor) = &self.hypervisor {
+            let grows = !self.later_memory().is_empty();
+            let growth = self.growth.get_mut();
+            let growth = growth.unwrap_or_else(PoisonError::into_inner);
+            let addresses: Vec<_> = growth.mapped.iter().map(ForeignRange::addresses).collect();
+            explain_faults(&addresses)?;
             self.event_channels.restrict(self.domid)?;
-            hypervisor.privcmd().restrict(self.domid)?;
+            let privcmd = hypervisor.privcmd().restrict(self.domid)?;
+            growth.privcmd = grows.then_some(privcmd);
             self.hypervisor = None;
         }
         Ok(())
@@ -181,9 +232,15 @@ fn check(options: &PrepareOptions) -> Result<(), BuildError> {
     if !(1..=MAX_SLOTS).contains(&options.device_slots) {
         return Err(BuildError::Invalid("a domain has 1 to 63 device slots"));
     }
-    if options.memory_bytes % PAGE_SIZE != 0 || !sizes.contains(&options.memory_bytes) {
+    let is_size = |bytes: u64| bytes % PAGE_SIZE == 0 && sizes.contains(&bytes);
+    if !is_size(options.memory_bytes) || !is_size(options.initial_bytes) {
         return Err(BuildError::Invalid(
-            "memory is a multiple of 4096 bytes, 8 MiB at least",
+            "memory is a multiple of 4096 bytes, 2 MiB at least",
+        ));
+    }
+    if options.initial_bytes > options.memory_bytes {
+        return Err(BuildError::Invalid(
+            "a domain starts with no more memory than it may have",
         ));
     }
     Ok(())
@@ -199,6 +256,7 @@ mod tests {
             uuid: [0; 16],
             vcpus: 1,
             memory_bytes: 64 << 20,
+            initial_bytes: 16 << 20,
             device_slots: 8,
         };
         assert!(check(&good).is_ok());
@@ -214,7 +272,16 @@ mod tests {
                 ..good
             },
             PrepareOptions {
-                memory_bytes: 4 << 20,
+                memory_bytes: 1 << 20,
+                initial_bytes: 1 << 20,
+                ..good
+            },
+            PrepareOptions {
+                memory_bytes: 8 << 20,
+                ..good
+            },
+            PrepareOptions {
+                initial_bytes: (16 << 20) + 1,
                 ..good
             },
             PrepareOptions {

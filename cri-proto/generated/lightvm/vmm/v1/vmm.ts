@@ -177,6 +177,8 @@ export interface Prepare {
   runAsGid: number;
   /** absolute, empty, becomes this process's root */
   jailDirectory: string;
+  /** what of memory_bytes is there from the start, the guest asks */
+  initialMemoryBytes: bigint;
 }
 
 export interface Prepared {
@@ -1104,6 +1106,7 @@ function createBasePrepare(): Prepare {
     runAsUid: 0,
     runAsGid: 0,
     jailDirectory: "",
+    initialMemoryBytes: 0n,
   };
 }
 
@@ -1135,6 +1138,12 @@ export const Prepare: MessageFns<Prepare> = {
     }
     if (message.jailDirectory !== "") {
       writer.uint32(66).string(message.jailDirectory);
+    }
+    if (message.initialMemoryBytes !== 0n) {
+      if (BigInt.asUintN(64, message.initialMemoryBytes) !== message.initialMemoryBytes) {
+        throw new globalThis.Error("value provided for field message.initialMemoryBytes of type uint64 too large");
+      }
+      writer.uint32(72).uint64(message.initialMemoryBytes);
     }
     return writer;
   },
@@ -1216,6 +1225,14 @@ export const Prepare: MessageFns<Prepare> = {
             message.jailDirectory = reader.string();
             continue;
           }
+          case 9: {
+            if (tag !== 72) {
+              break;
+            }
+
+            message.initialMemoryBytes = reader.uint64() as bigint;
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1243,6 +1260,9 @@ export const Prepare: MessageFns<Prepare> = {
     message.runAsUid = object.runAsUid ?? 0;
     message.runAsGid = object.runAsGid ?? 0;
     message.jailDirectory = object.jailDirectory ?? "";
+    message.initialMemoryBytes = (object.initialMemoryBytes !== undefined && object.initialMemoryBytes !== null)
+      ? BigInt(object.initialMemoryBytes)
+      : 0n;
     return message;
   },
 };
