@@ -93,7 +93,8 @@ export async function guestKernel(
   series: LinuxSeries = "6.12",
 ): Promise<string> {
   const { root, version } = await sourceOf(series);
-  const parts = ["common", variant].map((name) => join(driver, "config", `${name}.config`));
+  const names = ["common", variant, ...(series === "6.1" ? ["linux-6.1"] : [])];
+  const parts = names.map((name) => join(driver, "config", `${name}.config`));
   const fragments = (await Promise.all(parts.map((part) => readFile(part, "utf8")))).join("\n");
   const inputs = [root, version, CONFIGURE, COMPILE, fragments, ...(await ownFiles())];
   const directory = await cached(`kernel-${series}-${variant}`, inputs, async (scratch) => {
