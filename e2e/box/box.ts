@@ -9,7 +9,7 @@ import { cacheDirectory } from "../../native/build/cache.ts";
 import { run } from "../../native/build/run.ts";
 import { LightvmError } from "../../src/shared/errors.ts";
 import { makeDataDisk, packProject } from "./disks.ts";
-import { DOM0_RELEASES, dom0Image } from "./dom0.ts";
+import { DOM0_RELEASES, dom0Image, type XenRelease } from "./dom0.ts";
 import { qemuArguments } from "./qemu.ts";
 import { listenForReady, type ReadySignal } from "./ready.ts";
 import { type CommandResult, type ExecOptions, execute, sshArguments } from "./ssh.ts";
@@ -19,7 +19,7 @@ export interface BoxOptions {
   /** Several boxes may run side by side, each under a name of its own. */
   readonly name?: string;
   /** Xen release; "4.20" (Debian 13) unless told. */
-  readonly xen?: keyof typeof DOM0_RELEASES;
+  readonly xen?: XenRelease;
   /** Directory that becomes /usr/lib/lightvm. */
   readonly library: string;
   /** Debian packages that this dom0 has beside what every one has. */
@@ -69,10 +69,7 @@ export class Box {
 
   /** Runs a shell command in dom0. */
   async exec(command: string, options?: ExecOptions): Promise<CommandResult> {
-    if (!this.running) {
-      const what = "the box is not running; start it with `npm run box -- up`";
-      throw new LightvmError("failed-precondition", what);
-    }
+    this.#requireRunning();
     return await execute(this.#ssh(), command, options);
   }
 
@@ -90,8 +87,9 @@ export class Box {
     return localPort;
   }
 
-  /** Arguments for an `ssh` that a person uses. */
+  /** Arguments for an `ssh` that a person uses. Throws "failed-precondition" without a machine. */
   sshArguments(): string[] {
+    this.#requireRunning();
     return sshArguments(this.#ssh());
   }
 
@@ -106,6 +104,12 @@ export class Box {
     process.kill(pid, "SIGKILL");
     while (this.#pid() === pid) await new Promise((resolve) => setImmediate(resolve));
     await rm(join(this.directory, "qemu.pid"), { force: true });
+  }
+
+  #requireRunning(): void {
+    if (this.running) return;
+    const what = "the box is not running; start it with `npm run box -- up`";
+    throw new LightvmError("failed-precondition", what);
   }
 
   #ssh() {
@@ -130,8 +134,9 @@ export class Box {
   }
 
   async #boot(options: BoxOptions): Promise<void> {
-    const image = await dom0Image(DOM0_RELEASES[options.xen ?? "4.20"], options.packages);
-    const tools = await toolsDisk(options.tools);
+    const release = DOM0_RELEASES[options.xen ?? "4.20"];
+    const image = await dom0Image(release, options.packages);
+    const tools = await toolsDisk(release.debian, options.tools);
     await rm(this.directory, { recursive: true, force: true });
     await mkdir(this.directory, { recursive: true, mode: 0o700 });
     const file = (name: string) => join(this.directory, name);

@@ -3,20 +3,31 @@ import { copyFile, mkdir, readdir, readFile, rm, writeFile } from "node:fs/promi
 import { join } from "node:path";
 import { gunzipSync } from "node:zlib";
 import { cached } from "../../native/build/cache.ts";
-import { type DebianRelease, debianFolder, runInDebian } from "../../native/build/debian-folder.ts";
+import {
+  type DebianRelease,
+  debianFolder,
+  debianPackage,
+  runInDebian,
+} from "../../native/build/debian-folder.ts";
 import { run } from "../../native/build/run.ts";
 
 /** Which Xen and dom0 a box runs. */
 export interface Dom0Release {
   readonly debian: DebianRelease;
-  /** As in the package names: "4.20". */
+  /** Its own Xen, as in the package names: "4.20". */
   readonly xen: string;
+  /** The release whose Xen is booted instead. */
+  readonly foreignXen?: { readonly debian: "bullseye"; readonly xen: string };
 }
 
 export const DOM0_RELEASES = {
   "4.20": { debian: "trixie", xen: "4.20" },
   "4.17": { debian: "bookworm", xen: "4.17" },
+  // Too old for pods: it is there to see what they are told.
+  "4.14": { debian: "trixie", xen: "4.20", foreignXen: { debian: "bullseye", xen: "4.14" } },
 } as const satisfies Record<string, Dom0Release>;
+
+export type XenRelease = keyof typeof DOM0_RELEASES;
 
 /** What a box boots, as files for QEMU. */
 export interface Dom0Image {
@@ -60,8 +71,10 @@ export async function dom0Image(
     inputs.push(name, await readFile(join(scripts, name), "utf8"));
   }
   inputs.push(await readFile(import.meta.filename, "utf8"));
+  const hypervisor = await hypervisorOf(release, folder);
+  inputs.push(hypervisor);
   const image = await cached(`dom0-${release.xen}`, inputs, async (directory) => {
-    await extractFiles(release, folder, directory);
+    await extractFiles(folder, hypervisor, directory);
     await packInitramfs(folder, directory);
     await packRoot(folder, directory);
   });
@@ -75,14 +88,17 @@ export async function dom0Image(
   };
 }
 
-async function extractFiles(
-  { xen }: Dom0Release,
-  folder: string,
-  directory: string,
-): Promise<void> {
+/** Xen, as packed by Debian. */
+async function hypervisorOf({ xen, foreignXen }: Dom0Release, folder: string): Promise<string> {
+  if (foreignXen === undefined) return join(folder, `boot/xen-${xen}-amd64.gz`);
+  const name = `xen-hypervisor-${foreignXen.xen}-amd64`;
+  const files = await debianPackage(foreignXen.debian, name);
+  return join(files, `boot/xen-${foreignXen.xen}-amd64.gz`);
+}
+
+async function extractFiles(folder: string, hypervisor: string, directory: string): Promise<void> {
+  await writeFile(join(directory, "xen"), gunzipSync(await readFile(hypervisor)));
   const boot = join(folder, "boot");
-  const packed = await readFile(join(boot, `xen-${xen}-amd64.gz`));
-  await writeFile(join(directory, "xen"), gunzipSync(packed));
   const kernel = (await readdir(boot)).find((name) => name.startsWith("vmlinuz-"));
   if (kernel === undefined) throw new Error(`${boot} has no kernel`);
   await copyFile(join(boot, kernel), join(directory, "vmlinuz"));

@@ -2,24 +2,26 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { Command, InvalidArgumentError } from "commander";
+import { LINUX_SERIES, type LinuxSeries } from "../../native/build/kernel.ts";
 import { nodeLibrary } from "../../native/build/node-library.ts";
 import { describeError } from "../../src/shared/errors.ts";
 import { Box } from "./box.ts";
-import { DOM0_RELEASES } from "./dom0.ts";
+import { DOM0_RELEASES, type XenRelease } from "./dom0.ts";
 
 interface UpOptions {
   readonly name: string;
-  readonly xen: keyof typeof DOM0_RELEASES;
+  readonly xen: XenRelease;
+  readonly linux: LinuxSeries;
   readonly library?: string;
   readonly virtualTime?: boolean;
 }
 
-async function up({ name, xen, library, virtualTime }: UpOptions): Promise<void> {
+async function up({ name, xen, linux, library, virtualTime }: UpOptions): Promise<void> {
   const started = performance.now();
   await Box.up({
     name,
     xen,
-    library: library ?? (await nodeLibrary()),
+    library: library ?? (await nodeLibrary(linux)),
     ...(virtualTime && { virtualTime }),
   });
   const seconds = ((performance.now() - started) / 1000).toFixed(1);
@@ -39,9 +41,12 @@ async function exec(words: readonly string[], { name }: { name: string }): Promi
   process.exitCode = code ?? 255;
 }
 
-function xenRelease(value: string): string {
-  if (Object.hasOwn(DOM0_RELEASES, value)) return value;
-  throw new InvalidArgumentError(`one of ${Object.keys(DOM0_RELEASES).join(", ")}`);
+/** A check of an option's value. */
+function oneOf(known: readonly string[]): (value: string) => string {
+  return (value) => {
+    if (known.includes(value)) return value;
+    throw new InvalidArgumentError(`one of ${known.join(", ")}`);
+  };
 }
 
 const program = new Command("box")
@@ -51,7 +56,13 @@ const program = new Command("box")
 const named = (command: Command) => command.option("--name <name>", "which box", "default");
 named(program.command("up"))
   .description("build what is missing, boot, return when dom0 is ready")
-  .option("--xen <release>", "4.20 (Debian 13) or 4.17 (Debian 12)", xenRelease, "4.20")
+  .option(
+    "--xen <release>",
+    "4.20, 4.17 (Debian 12) or 4.14",
+    oneOf(Object.keys(DOM0_RELEASES)),
+    "4.20",
+  )
+  .option("--linux <series>", "the pods' kernel: 6.12 or 6.1", oneOf(LINUX_SERIES), "6.12")
   .option("--library <directory>", "take this as /usr/lib/lightvm instead of building it")
   .option("--virtual-time", "count instructions instead of seconds; for measurements")
   .action(up);

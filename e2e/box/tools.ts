@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-import { copyFile, mkdir, readFile, rm } from "node:fs/promises";
-import { join, resolve } from "node:path";
+import { copyFile, mkdir, readFile, rm, writeFile } from "node:fs/promises";
+import { basename, join, resolve } from "node:path";
 import { buildRoot } from "../../native/build/build-root.ts";
 import { cached } from "../../native/build/cache.ts";
-import { runInDebian } from "../../native/build/debian-folder.ts";
+import { type DebianRelease, runInDebian } from "../../native/build/debian-folder.ts";
 import { run } from "../../native/build/run.ts";
 
 /** Programs in Go, how each is built; versions and sums are in go/go.mod and go/go.sum. */
@@ -45,16 +45,44 @@ async function goProgram(name: GoProgram): Promise<string> {
   return join(directory, name);
 }
 
-/** An EROFS image with the programs that a dom0 needs beside the project: Node and crictl. */
-export async function toolsDisk(programs: readonly GoProgram[] = ["crictl"]): Promise<string> {
+/** Where the tools disk is mounted (dom0/init), and the loader that starts Debian 13's programs. */
+const MOUNT_POINT = "/usr/lib/box/tools";
+const LOADER = "/lib64/ld-linux-x86-64.so.2";
+
+/**
+ * Debian 12's mkfs.erofs cannot read tars. Puts Debian 13's into the disk, with the C library and
+ * all else that it was built for.
+ */
+async function addErofsTools(tree: string): Promise<void> {
+  const root = await buildRoot();
+  const listing = await runInDebian(root, "ldd /usr/bin/mkfs.erofs");
+  const libraries = [...listing.matchAll(/=> (\/\S+)/g)].flatMap(([, path]) => path ?? []);
+  await mkdir(join(tree, "erofs"));
+  const script = `cp -L /usr/bin/mkfs.erofs ${LOADER} ${libraries.join(" ")} /out/`;
+  await runInDebian(root, script, { binds: [{ host: join(tree, "erofs"), inside: "/out" }] });
+  const folder = `${MOUNT_POINT}/erofs`;
+  const loader = `${folder}/${basename(LOADER)} --library-path ${folder}`;
+  const wrapper = `#!/bin/sh\nexec ${loader} ${folder}/mkfs.erofs "$@"\n`;
+  await writeFile(join(tree, "bin/mkfs.erofs"), wrapper, { mode: 0o755 });
+}
+
+/**
+ * An EROFS image with the programs that a dom0 needs beside the project: Node, crictl, and what its
+ * own release has too old.
+ */
+export async function toolsDisk(
+  release: DebianRelease,
+  programs: readonly GoProgram[] = ["crictl"],
+): Promise<string> {
   const files = [join(repository, "node_modules/node/bin/node")];
   for (const program of programs) files.push(await goProgram(program));
   const nodePackage = await readFile(join(repository, "node_modules/node/package.json"));
-  const directory = await cached("box-tools", [nodePackage, ...files.slice(1)], async (scratch) => {
+  const inputs = [nodePackage, ...files.slice(1), release, addErofsTools.toString()];
+  const directory = await cached("box-tools", inputs, async (scratch) => {
     const bin = join(scratch, "tree/bin");
     await mkdir(bin, { recursive: true });
-    for (const file of files)
-      await copyFile(file, join(bin, file.slice(file.lastIndexOf("/") + 1)));
+    for (const file of files) await copyFile(file, join(bin, basename(file)));
+    if (release === "bookworm") await addErofsTools(join(scratch, "tree"));
     await run(["mkfs.erofs", "-T0", join(scratch, "tools.erofs"), join(scratch, "tree")]);
     await rm(join(scratch, "tree"), { recursive: true });
   });

@@ -1,10 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-import { readFile } from "node:fs/promises";
 import { Box } from "../box/box.ts";
-import { DOM0_RELEASES, dom0Image } from "../box/dom0.ts";
-import { TEST_BOX } from "./box-for-tests.ts";
+import { TEST_BOX, testBusybox } from "./box-for-tests.ts";
 import { Crictl } from "./crictl.ts";
-import { Daemon } from "./daemon.ts";
+import { Daemon, type DaemonOptions } from "./daemon.ts";
 import { busyboxImage, type OciImage } from "./oci-image.ts";
 import { Registry } from "./registry.ts";
 import { tracesOfPods } from "./traces.ts";
@@ -20,7 +18,12 @@ export class NodeUnderTest implements AsyncDisposable {
   /** What there was before the first pod. */
   readonly tracesBefore: readonly string[];
 
-  private constructor(parts: Omit<NodeUnderTest, "busyboxImage" | typeof Symbol.asyncDispose>) {
+  private constructor(
+    parts: Pick<
+      NodeUnderTest,
+      "box" | "crictl" | "daemon" | "registry" | "busybox" | "tracesBefore"
+    >,
+  ) {
     this.box = parts.box;
     this.crictl = parts.crictl;
     this.daemon = parts.daemon;
@@ -34,7 +37,11 @@ export class NodeUnderTest implements AsyncDisposable {
     const box = Box.named(TEST_BOX);
     await using undo = new AsyncDisposableStack();
     const registry = undo.use(await Registry.start(box));
-    const busybox = await registry.push("busybox", "latest", await busyboxImage(await binary()));
+    const busybox = await registry.push(
+      "busybox",
+      "latest",
+      await busyboxImage(await testBusybox()),
+    );
     const daemon = new Daemon(box);
     await daemon.start();
     undo.defer(async () => await daemon.end());
@@ -50,9 +57,21 @@ export class NodeUnderTest implements AsyncDisposable {
     });
   }
 
+  /** Runs lightvmd in another way for the time of `work`. */
+  async daemonWith(options: DaemonOptions, work: () => Promise<void>): Promise<void> {
+    await this.daemon.end();
+    await this.daemon.start(options);
+    try {
+      await work();
+    } finally {
+      await this.daemon.end();
+      await this.daemon.start();
+    }
+  }
+
   /** A variant of the busybox image, not yet pushed. */
   async busyboxImage(options: Parameters<typeof busyboxImage>[1]): Promise<OciImage> {
-    return await busyboxImage(await binary(), options);
+    return await busyboxImage(await testBusybox(), options);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -60,8 +79,4 @@ export class NodeUnderTest implements AsyncDisposable {
     await this.registry[Symbol.asyncDispose]();
     await this.box.exec("rm -rf /var/log/pods /tmp/*.json");
   }
-}
-
-async function binary(): Promise<Uint8Array> {
-  return await readFile((await dom0Image(DOM0_RELEASES["4.20"])).busybox);
 }

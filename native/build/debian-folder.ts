@@ -39,6 +39,22 @@ export async function debianFolder(
   return join(folder, "root");
 }
 
+/** The files of one package of an older release, none of whose programs is run. Cached by name. */
+export async function debianPackage(release: "bullseye", name: string): Promise<string> {
+  const folder = await cached(`package-${release}`, [name], async (directory) => {
+    const root = join(directory, "root");
+    const command = [
+      "mmdebstrap",
+      "--variant=extract",
+      `--include=${name}`,
+      release,
+      root,
+    ] as const;
+    await run([...command, await mirror()]);
+  });
+  return join(folder, "root");
+}
+
 /** A directory of the host that a command inside a Debian folder sees. */
 export interface Bind {
   readonly host: string;

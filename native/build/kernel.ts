@@ -13,8 +13,9 @@ const abi = join(repository, "native/abi/include");
 /** One vCPU, or several. */
 export type KernelVariant = "up" | "smp";
 
-/** Linux series that our driver builds in, each with the Debian release whose source package has it. */
-export type LinuxSeries = "6.12" | "6.1";
+/** Linux series that our driver builds in: Debian 13's, which pods run, and Debian 12's. */
+export const LINUX_SERIES = ["6.12", "6.1"] as const;
+export type LinuxSeries = (typeof LINUX_SERIES)[number];
 
 /** What Debian 12 needs to compile its own kernel with; Debian 13's build root has all of it. */
 const BOOKWORM_PACKAGES = [

@@ -5,7 +5,7 @@ import { pathToFileURL } from "node:url";
 import { bundlePrograms } from "./bundle.ts";
 import { cacheDirectory } from "./cache.ts";
 import { buildInitramfs } from "./initramfs.ts";
-import { guestKernel } from "./kernel.ts";
+import { guestKernel, type LinuxSeries } from "./kernel.ts";
 import { nativePrograms } from "./programs.ts";
 import { UNIKERNELS, unikernels } from "./unikernels.ts";
 
@@ -14,16 +14,16 @@ import { UNIKERNELS, unikernels } from "./unikernels.ts";
  * unikernels.
  * Its native parts come from the cache; the TypeScript is bundled anew, which takes a second.
  */
-export async function nodeLibrary(): Promise<string> {
+export async function nodeLibrary(linux: LinuxSeries = "6.12"): Promise<string> {
   const programs = await nativePrograms();
-  const library = join(cacheDirectory, "library");
+  const library = join(cacheDirectory, `library-${linux}`);
   const scratch = `${library}.${process.pid}.part`;
   await rm(scratch, { recursive: true, force: true });
   for (const folder of ["bin", "guest"]) await mkdir(join(scratch, folder), { recursive: true });
   await copyFile(join(programs, "lightvm-vmm"), join(scratch, "bin/lightvm-vmm"));
   await copyFile(join(programs, "addon.node"), join(scratch, "addon.node"));
-  await copyFile(await guestKernel("up"), join(scratch, "guest/vmlinux-up"));
-  await copyFile(await guestKernel("smp"), join(scratch, "guest/vmlinux-smp"));
+  await copyFile(await guestKernel("up", linux), join(scratch, "guest/vmlinux-up"));
+  await copyFile(await guestKernel("smp", linux), join(scratch, "guest/vmlinux-smp"));
   const built = await unikernels();
   for (const name of UNIKERNELS) await copyFile(join(built, name), join(scratch, "guest", name));
   const agent = await readFile(join(programs, "lightvm-agent"));
