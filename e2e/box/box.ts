@@ -154,7 +154,7 @@ export class Box {
         tools,
         project: file("project.erofs"),
         data: file("data.img"),
-        memoryMib: options.memoryMib ?? 6144,
+        memoryMib: options.memoryMib ?? 4096,
         dom0MemoryMib: options.dom0MemoryMib ?? 2048,
         sshPort,
         readySocket: file("ready.sock"),
