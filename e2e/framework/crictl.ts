@@ -62,6 +62,11 @@ export function quoted(word: string): string {
   return `'${word.replaceAll("'", "'\\''")}'`;
 }
 
+/** The shell command that runs crictl. */
+export function crictlCommand(args: readonly string[]): string {
+  return ["crictl", ...args].map(quoted).join(" ");
+}
+
 /** crictl in the box, as a person would use it, with its files written for it. */
 export class Crictl {
   readonly #box: Box;
@@ -72,8 +77,7 @@ export class Crictl {
 
   /** Runs crictl; an exit code is no error here. */
   async run(args: readonly string[], timeoutMs?: number): Promise<CommandResult> {
-    const command = ["crictl", ...args].map(quoted).join(" ");
-    return await this.#box.exec(command, timeoutMs === undefined ? {} : { timeoutMs });
+    return await this.#box.exec(crictlCommand(args), timeoutMs === undefined ? {} : { timeoutMs });
   }
 
   /** Runs crictl and returns what it printed, trimmed. Throws when it fails. */
@@ -90,22 +94,35 @@ export class Crictl {
 
   /** RunPodSandbox; returns the id. */
   async runPod(pod: PodOptions): Promise<string> {
-    return await this.must(["runp", await this.#write(pod.name, podConfig(pod))], 120_000);
+    return await this.must(await this.runPodArguments(pod), 120_000);
+  }
+
+  /** Writes the files of RunPodSandbox; returns the words that make crictl call it. */
+  async runPodArguments(pod: PodOptions): Promise<string[]> {
+    return ["runp", await this.#write(pod.name, podConfig(pod))];
   }
 
   /** RunPodSandbox that is expected to fail; returns crictl's message. */
   async refusedPod(pod: PodOptions): Promise<string> {
-    const { code, stderr } = await this.run(
-      ["runp", await this.#write(pod.name, podConfig(pod))],
-      120_000,
-    );
+    const { code, stderr } = await this.run(await this.runPodArguments(pod), 120_000);
     if (code === 0) throw new LightvmError("failed-precondition", "the pod was not refused");
     return stderr;
   }
 
+  /** Writes the files of CreateContainer; returns the words that make crictl call it. */
+  async createArguments(
+    sandbox: string,
+    container: ContainerOptions,
+    pod: PodOptions,
+  ): Promise<string[]> {
+    const containerFile = await this.#write(container.name, containerConfig(container));
+    const podFile = await this.#write(pod.name, podConfig(pod));
+    return ["create", sandbox, containerFile, podFile];
+  }
+
   /** CreateContainer; returns the id. */
   async create(sandbox: string, container: ContainerOptions, pod: PodOptions): Promise<string> {
-    return await this.must(await this.#createArguments(sandbox, container, pod));
+    return await this.must(await this.createArguments(sandbox, container, pod));
   }
 
   /** CreateContainer that is expected to fail; returns crictl's message. */
@@ -114,7 +131,7 @@ export class Crictl {
     container: ContainerOptions,
     pod: PodOptions,
   ): Promise<string> {
-    const { code, stderr } = await this.run(await this.#createArguments(sandbox, container, pod));
+    const { code, stderr } = await this.run(await this.createArguments(sandbox, container, pod));
     if (code === 0) throw new LightvmError("failed-precondition", "the container was not refused");
     return stderr;
   }
@@ -142,12 +159,6 @@ export class Crictl {
   async removePod(sandbox: string): Promise<void> {
     await this.must(["stopp", sandbox], 120_000);
     await this.must(["rmp", sandbox], 120_000);
-  }
-
-  async #createArguments(sandbox: string, container: ContainerOptions, pod: PodOptions) {
-    const containerFile = await this.#write(container.name, containerConfig(container));
-    const podFile = await this.#write(pod.name, podConfig(pod));
-    return ["create", sandbox, containerFile, podFile];
   }
 
   async #write(name: string, config: Record<string, unknown>): Promise<string> {

@@ -16,6 +16,8 @@ export interface ImageSource {
   /** The `config` object of the image configuration: Cmd, Env, User… */
   readonly config?: Record<string, unknown>;
   readonly compression?: "gzip" | "zstd";
+  /** Instead of the image configuration that a builder would write. */
+  readonly configBytes?: string;
 }
 
 /** Content with the digest that names it. */
@@ -31,6 +33,7 @@ export interface OciImage {
 }
 
 export const MANIFEST_TYPE = "application/vnd.oci.image.manifest.v1+json";
+export const INDEX_TYPE = "application/vnd.oci.image.index.v1+json";
 
 function blob(bytes: Uint8Array): Blob {
   return { digest: `sha256:${createHash("sha256").update(bytes).digest("hex")}`, bytes };
@@ -52,12 +55,14 @@ export async function ociImage(source: ImageSource): Promise<OciImage> {
   const compress = compression === "gzip" ? gzipSync : zstdCompressSync;
   const layers = archives.map((archive) => blob(compress(archive)));
   const json = (value: unknown) => blob(Buffer.from(JSON.stringify(value)));
-  const config = json({
+  const written = json({
     architecture: "amd64",
     os: "linux",
     config: source.config ?? {},
     rootfs: { type: "layers", diff_ids: archives.map((archive) => blob(archive).digest) },
   });
+  const { configBytes } = source;
+  const config = configBytes === undefined ? written : blob(Buffer.from(configBytes));
   const descriptor = (mediaType: string, { digest, bytes }: Blob) => ({
     mediaType,
     digest,
@@ -76,14 +81,19 @@ export async function ociImage(source: ImageSource): Promise<OciImage> {
 
 /** Names under which busybox is linked in the test image: what tests and demo call. */
 const APPLETS =
-  "sh cat echo env false true head hostname id kill ls mount nc ps sleep stat sync tail test touch uname dd wc yes nproc seq";
+  "sh cat echo env false grep true head hostname id kill ls mount nc ps readlink sleep stat sync tail test touch uname dd wc yes nproc seq";
 
 /** A small Linux user land around a static busybox. */
 export function busyboxImage(
   busybox: Uint8Array,
-  options: Omit<ImageSource, "layers"> & { extra?: readonly LayerEntry[] } = {},
+  options: Omit<ImageSource, "layers"> & {
+    /** A layer on top, */
+    extra?: readonly LayerEntry[];
+    /** and others on top of that. */
+    more?: readonly (readonly LayerEntry[])[];
+  } = {},
 ): Promise<OciImage> {
-  const { extra, ...source } = options;
+  const { extra, more = [], ...source } = options;
   const folder = (name: string, mode = 0o755): LayerEntry => ({ name, type: "directory", mode });
   const file = (name: string, content: string | Uint8Array, mode = 0o644): LayerEntry => ({
     name,
@@ -103,6 +113,6 @@ export function busyboxImage(
   return ociImage({
     config: { Env: ["PATH=/bin"], Cmd: ["sh"] },
     ...source,
-    layers: [base, ...(extra ? [extra] : [])],
+    layers: [base, ...(extra ? [extra] : []), ...more],
   });
 }

@@ -1,60 +1,115 @@
 // SPDX-License-Identifier: Apache-2.0
 import { LightvmError } from "../../src/shared/errors.ts";
 import type { Box } from "../box/box.ts";
-import { type Blob, MANIFEST_TYPE, type OciImage } from "./oci-image.ts";
+import { type Blob, INDEX_TYPE, MANIFEST_TYPE, type OciImage } from "./oci-image.ts";
 
-const PORT = 5000;
+/** Who may push and pull, where a registry asks. */
+export interface RegistryAccount {
+  readonly username: string;
+  readonly password: string;
+  /** The same password as bcrypt writes it, the only form that the registry reads. */
+  readonly passwordHash: string;
+}
 
-/** Started by the init program that runs in the box; its log is in /run. */
-const START = `
-mkdir -p /run/registry
-cat >/run/registry/config.yml <<'EOF'
-version: 0.1
-storage: { filesystem: { rootdirectory: /var/lib/lightvm/registry }, delete: { enabled: true } }
-http: { addr: 127.0.0.1:${PORT} }
-log: { level: info, formatter: text }
-EOF
-setsid docker-registry serve /run/registry/config.yml </dev/null >/run/registry/log 2>&1 &
-echo $! >/run/registry/pid
-timeout 60 sh -c 'tail -n +1 -f /run/registry/log | grep -q -m 1 "listening on"'
-`;
+export interface RegistryOptions {
+  /** On the loopback of the box; 5000 unless told. */
+  readonly port?: number;
+  /** Absent = anybody may. */
+  readonly account?: RegistryAccount;
+}
 
-/** Debian's docker-registry in the box, reached by pods' node as 127.0.0.1:5000. */
+/** Debian's docker-registry in the box, reached by pods' node as 127.0.0.1:PORT. */
 export class Registry implements AsyncDisposable {
   /** What an image reference in the box starts with. */
-  readonly host = `127.0.0.1:${PORT}`;
+  readonly host: string;
   readonly #box: Box;
-  readonly #url: string;
+  readonly #directory: string;
+  readonly #headers: Record<string, string>;
   /** Digest → a repository that has the blob. */
   readonly #uploaded = new Map<string, string>();
+  #url = "";
 
-  private constructor(box: Box, localPort: number) {
+  private constructor(box: Box, { port = 5000, account }: RegistryOptions) {
+    this.host = `127.0.0.1:${port}`;
     this.#box = box;
-    this.#url = `http://127.0.0.1:${localPort}`;
+    this.#directory = `/var/lib/lightvm/registry-${port}`;
+    const login = account && btoa(`${account.username}:${account.password}`);
+    this.#headers = login === undefined ? {} : { authorization: `Basic ${login}` };
   }
 
-  static async start(box: Box): Promise<Registry> {
-    const { code, stderr } = await box.exec(START);
+  static async start(box: Box, options: RegistryOptions = {}): Promise<Registry> {
+    const registry = new Registry(box, options);
+    const { account, port = 5000 } = options;
+    const directory = registry.#directory;
+    await box.exec(`mkdir -p ${directory}`);
+    if (account !== undefined) {
+      const input = `${account.username}:${account.passwordHash}\n`;
+      await box.exec(`cat >${directory}/accounts`, { input });
+    }
+    const auth = account && `auth: { htpasswd: { realm: box, path: ${directory}/accounts } }`;
+    const input = [
+      "version: 0.1",
+      `storage: { filesystem: { rootdirectory: ${directory} }, delete: { enabled: true } }`,
+      `http: { addr: ${registry.host} }`,
+      "log: { level: info, formatter: text }",
+      auth ?? "",
+    ].join("\n");
+    await box.exec(`cat >${directory}/config.yml`, { input });
+    await registry.resume();
+    registry.#url = `http://127.0.0.1:${await box.forward(port)}`;
+    return registry;
+  }
+
+  /** Shell command that ends it at once. */
+  get killCommand(): string {
+    return `kill -KILL "$(cat ${this.#directory}/pid)"`;
+  }
+
+  /** Starts it again, over what it has stored. */
+  async resume(): Promise<void> {
+    const directory = this.#directory;
+    const { code, stderr } = await this.#box.exec(`
+      setsid docker-registry serve ${directory}/config.yml </dev/null >${directory}/log 2>&1 &
+      echo $! >${directory}/pid
+      timeout 60 sh -c 'tail -n +1 -f ${directory}/log | grep -q -m 1 "listening on"'`);
     if (code !== 0) throw new LightvmError("unavailable", `no registry in the box: ${stderr}`);
-    return new Registry(box, await box.forward(PORT));
   }
 
   /** Uploads an image; returns the reference by which the box pulls it. */
   async push(repository: string, tag: string, image: OciImage): Promise<string> {
     for (const blob of image.blobs) await this.#upload(repository, blob);
-    const response = await fetch(`${this.#url}/v2/${repository}/manifests/${tag}`, {
-      method: "PUT",
-      headers: { "content-type": MANIFEST_TYPE },
-      body: Buffer.from(image.manifest.bytes),
-    });
-    if (!response.ok) throw await refusal(response);
-    return `${this.host}/${repository}:${tag}`;
+    return await this.#putManifest(repository, tag, MANIFEST_TYPE, image.manifest.bytes);
+  }
+
+  /** Uploads an image for each architecture, and an index that leads to them. */
+  async pushIndex(
+    repository: string,
+    tag: string,
+    images: Readonly<Record<string, OciImage>>,
+  ): Promise<string> {
+    const manifests = [];
+    for (const [architecture, image] of Object.entries(images)) {
+      const { bytes, digest } = image.manifest;
+      await this.push(repository, digest, image);
+      const platform = { architecture, os: "linux" };
+      manifests.push({ mediaType: MANIFEST_TYPE, digest, size: bytes.length, platform });
+    }
+    const index = { schemaVersion: 2, mediaType: INDEX_TYPE, manifests };
+    const bytes = Buffer.from(JSON.stringify(index));
+    return await this.#putManifest(repository, tag, INDEX_TYPE, bytes);
+  }
+
+  /** How often a blob of a repository has been fetched from it. */
+  async downloads(repository: string, digest: string): Promise<number> {
+    const request = `GET /v2/${repository}/blobs/${digest} `;
+    const { stdout } = await this.#box.exec(`grep -c '"${request}' ${this.#directory}/log`);
+    return Number(stdout);
   }
 
   /** Changes the first byte of a blob where the registry keeps it: what it serves is a lie. */
   async damage({ digest }: Blob): Promise<void> {
     const hex = digest.slice("sha256:".length);
-    const folder = "/var/lib/lightvm/registry/docker/registry/v2/blobs/sha256";
+    const folder = `${this.#directory}/docker/registry/v2/blobs/sha256`;
     const file = `${folder}/${hex.slice(0, 2)}/${hex}/data`;
     const { code, stderr } = await this.#box.exec(
       `test -f ${file} && printf X | dd of=${file} conv=notrunc status=none`,
@@ -62,11 +117,26 @@ export class Registry implements AsyncDisposable {
     if (code !== 0) throw new LightvmError("not-found", `no such blob to damage: ${stderr}`);
   }
 
+  async #putManifest(
+    repository: string,
+    tag: string,
+    type: string,
+    bytes: Uint8Array,
+  ): Promise<string> {
+    const response = await fetch(`${this.#url}/v2/${repository}/manifests/${tag}`, {
+      method: "PUT",
+      headers: { ...this.#headers, "content-type": type },
+      body: Buffer.from(bytes),
+    });
+    if (!response.ok) throw await refusal(response);
+    return `${this.host}/${repository}:${tag}`;
+  }
+
   async #upload(repository: string, { digest, bytes }: Blob): Promise<void> {
     const from = this.#uploaded.get(digest);
     const mount = from === undefined ? "" : `?${new URLSearchParams({ mount: digest, from })}`;
     const uploads = `${this.#url}/v2/${repository}/blobs/uploads/${mount}`;
-    const start = await fetch(uploads, { method: "POST" });
+    const start = await fetch(uploads, { method: "POST", headers: this.#headers });
     if (start.status === 201) return;
     const location = start.headers.get("location");
     if (!start.ok || location === null) throw await refusal(start);
@@ -75,7 +145,7 @@ export class Registry implements AsyncDisposable {
     target.searchParams.set("digest", digest);
     const response = await fetch(target, {
       method: "PUT",
-      headers: { "content-type": "application/octet-stream" },
+      headers: { ...this.#headers, "content-type": "application/octet-stream" },
       body: Buffer.from(bytes),
     });
     if (!response.ok) throw await refusal(response);
@@ -83,7 +153,7 @@ export class Registry implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    await this.#box.exec('kill "$(cat /run/registry/pid)"; rm -rf /var/lib/lightvm/registry');
+    await this.#box.exec(`${this.killCommand}; rm -rf ${this.#directory}`);
   }
 }
 

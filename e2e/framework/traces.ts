@@ -35,7 +35,7 @@ export async function tracesOfPods(box: Box): Promise<string[]> {
     sed 's/^[^ ]* \\([^ ]*\\) .*/mount \\1/' /proc/mounts
     ls /sys/class/net | sed 's/^/network /'
     find /run/lightvm/pods /run/lightvm/shells /var/lib/lightvm/jails -mindepth 1 2>/dev/null | sed 's/^/file /'
-    find /var/lib/lightvm/images -name '*.part*' 2>/dev/null | sed 's/^/file /'
+    find /var/lib/lightvm/images/work -mindepth 1 2>/dev/null | sed 's/^/file /'
   `);
   const domains = (await dumpDomains(box)).map(({ domid }) => `domain ${domid}`);
   return [...stdout.split("\n").filter((line) => line !== ""), ...domains].sort();

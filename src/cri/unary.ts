@@ -39,6 +39,7 @@ export function unary<Request, Response>(
     const started = performance.now();
     const milliseconds = () => Math.round(performance.now() - started);
     const controller = new AbortController();
+    logger.debug("call begins");
     call.on("cancelled", () => controller.abort(new LightvmError("cancelled", "by the client")));
     const run = async () => await handle(call.request, controller.signal);
     run().then(
