@@ -44,7 +44,7 @@ describe("create", () => {
     bench.hypervisor.totalMemoryBytes = 90n * 1024n * 1024n;
     await expect(bench.toolstack().create(bench.spec(), bench.signal)).rejects.toMatchObject({
       code: "resource-exhausted",
-      message: expect.stringMatching(/Xen has 58 MiB free for pods and this one needs 66 MiB/),
+      message: expect.stringMatching(/Xen has 58 MiB free for pods and this one needs 65 MiB/),
     });
     expect(bench.leftovers()).toEqual([]);
   });
