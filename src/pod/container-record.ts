@@ -84,6 +84,16 @@ export const containerMetadataSchema = z.object({
   /** "sha256:…", and the same image by digest. */
   imageId: z.string(),
   imageRef: z.string(),
+  /** Instead of a process: what is booted. */
+  unikernel: z
+    .object({
+      /** File of the image store. */
+      kernel: z.string(),
+      commandLine: z.string(),
+      memoryBytes: z.number(),
+      signOfLife: z.enum(["sysctl", "none"]),
+    })
+    .optional(),
   /** Absolute; "" = output is dropped. */
   logPath: z.string(),
   createdAt: nanoseconds,

@@ -13,6 +13,7 @@ import { now } from "./persisted.ts";
 import type { Pods } from "./pods.ts";
 import type { Sandbox } from "./sandbox.ts";
 import { catchUp, settleSandbox, supervise } from "./supervision.ts";
+import { startUnikernel, superviseUnikernel, type UnikernelTools } from "./unikernel-pod.ts";
 
 export interface RecoveryContext {
   readonly pods: Pods;
@@ -62,6 +63,10 @@ async function recoverSandbox(
     logger.info({ pod: sandbox.id }, "removed a pod that was cut off");
     return;
   }
+  if (sandbox.unikernel !== undefined) {
+    await recoverUnikernel(context, sandbox, vm);
+    return;
+  }
   if (vm === undefined) {
     const message = "nothing of it is left; the machine may have restarted";
     settleSandbox(sandbox, { message, at: now() }, logger);
@@ -74,6 +79,48 @@ async function recoverSandbox(
     await recoverContainer(context, sandbox, container, signal);
   }
   logger.info({ pod: sandbox.id, domid: vm?.domid, state: sandbox.state }, "found a pod again");
+}
+
+/**
+ * A VM that lives, or has ended, is that of the container that was being started last. A pod without
+ * one gets its shell back when a container needs it.
+ */
+async function recoverUnikernel(
+  context: RecoveryContext,
+  sandbox: Sandbox,
+  vm: PodVm | undefined,
+): Promise<void> {
+  const { pods, toolstack, logger } = context;
+  for (const container of [...sandbox.containers.values()]) {
+    if (container.state === "creating" || container.status.removing) {
+      if (container.mayRun) await vm?.stop(0);
+      pods.removeContainer(sandbox, container);
+    } else if (!container.mayRun) continue;
+    else if (vm !== undefined) {
+      superviseUnikernel(sandbox, container, vm, logger);
+      if (container.state === "created") container.update({ startedAt: now() });
+    } else if (container.state === "created" && sandbox.state === "ready") {
+      await finishUnikernelStart({ toolstack, logger }, sandbox, container);
+    } else {
+      const message = "nothing of its VM is left; the machine may have restarted";
+      container.settle({ at: now(), code: 255, reason: "Error", message });
+    }
+  }
+  if (vm !== undefined && sandbox.unikernel?.vm !== vm) await vm.destroy();
+  logger.info({ pod: sandbox.id, state: sandbox.state }, "found a pod of unikernels again");
+}
+
+/** The start was sent, but not its result. */
+async function finishUnikernelStart(
+  tools: UnikernelTools,
+  sandbox: Sandbox,
+  container: Container,
+): Promise<void> {
+  try {
+    await startUnikernel(tools, sandbox, container);
+  } catch (error) {
+    tools.logger.warn({ error, container: container.id }, "a container could not be started");
+  }
 }
 
 async function recoverContainer(

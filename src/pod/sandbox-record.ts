@@ -41,7 +41,13 @@ export type SandboxConfig = Readonly<z.output<typeof sandboxConfigSchema>>;
 export const sandboxMetadataSchema = z.object({
   id: z.string(),
   config: sandboxConfigSchema,
-  vm: z.object({ name: z.string(), vcpus: z.number(), memoryBytes: z.number() }),
+  vm: z.object({
+    name: z.string(),
+    vcpus: z.number(),
+    memoryBytes: z.number(),
+    /** It boots the kernel of its container's image, not ours. */
+    unikernel: z.boolean().optional(),
+  }),
   createdAt: nanoseconds,
 });
 export type SandboxMetadata = Readonly<z.output<typeof sandboxMetadataSchema>>;

@@ -5,6 +5,7 @@ import type { Container } from "./container.ts";
 import { CpuRate } from "./cpu-rate.ts";
 import { Mutex } from "./mutex.ts";
 import type { SandboxMetadata, SandboxStatus } from "./sandbox-record.ts";
+import type { UnikernelSeat } from "./unikernel-pod.ts";
 
 /** What the CRI calls a sandbox's state; "creating" is not shown to anyone. */
 export type SandboxState = "creating" | "ready" | "not-ready";
@@ -24,6 +25,8 @@ export class Sandbox {
   readonly cpuRate: CpuRate = new CpuRate();
   /** Its VM, running or ended; none before it has booted and when nothing of it is left. */
   vm: PodVm | undefined;
+  /** Of a sandbox for unikernels, which has no `vm`. */
+  readonly unikernel: UnikernelSeat | undefined;
   /** Resolves once the end of the VM is written down, for the sandbox and all containers. */
   concluded: Promise<void> = Promise.resolve();
   readonly #persist: (status: SandboxStatus) => void;
@@ -39,6 +42,7 @@ export class Sandbox {
     observe: (state: SandboxState) => void,
   ) {
     this.metadata = metadata;
+    this.unikernel = metadata.vm.unikernel ? { shell: undefined, vm: undefined } : undefined;
     this.#status = status;
     this.#persist = persist;
     this.#observe = observe;
@@ -54,6 +58,11 @@ export class Sandbox {
 
   get state(): SandboxState {
     return sandboxState(this.#status);
+  }
+
+  /** Xen's number of the domain that it has now. */
+  get domid(): number | undefined {
+    return (this.unikernel?.vm ?? this.unikernel?.shell ?? this.vm)?.domid;
   }
 
   get vmSpec(): PodVmSpec {
@@ -85,8 +94,18 @@ export class Sandbox {
     return () => this.#endListeners.delete(listener);
   }
 
-  /** The VM of a sandbox that can take work. Throws "failed-precondition" with the reason. */
+  /**
+   * The VM of a sandbox that can take work. Throws "failed-precondition" with the reason, and
+   * "unimplemented" when there is no agent in it.
+   */
   requireVm(): PodVm {
+    if (this.unikernel !== undefined) {
+      throw new LightvmError(
+        "unimplemented",
+        `sandbox ${this.id} is for unikernels, which have no processes, streams and files of their own: ` +
+          "logs, stats, stop and restart work, what needs an agent in the guest does not",
+      );
+    }
     if (this.state === "ready" && this.vm !== undefined && this.vm.end === undefined) {
       return this.vm;
     }

@@ -78,6 +78,8 @@ const fileSchema = z.strictObject({
       memory_mib: mebibytes.min(16).default(64),
       /** RAM added to what the containers ask for: guest kernel, agent, page tables. */
       overhead_mib: z.number().int().nonnegative().default(24),
+      /** RAM of a pod of unikernels that asks for none, unless its image does. A multiple of 4. */
+      unikernel_memory_kib: z.number().int().multipleOf(4).min(2048).default(2048),
       /** From unpause until the agent has said hello. */
       boot_timeout_seconds: seconds.default(30),
       /** One call to a VMM process, boot and agent calls aside. */

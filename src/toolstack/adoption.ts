@@ -62,7 +62,8 @@ async function adoptLiving(
   }
   const link: PodVmLink = { client, events };
   const end = endOfState(state);
-  if (state.phase !== State_Phase.PHASE_READY && end === undefined) {
+  const started = spec.unikernel ? record.pod !== undefined : isReady(state);
+  if (!started && end === undefined) {
     // lightvmd died between spawn and boot; nobody was told of this VM.
     await removeRemains(context, spec, directory, record, client);
     return undefined;
@@ -70,6 +71,10 @@ async function adoptLiving(
   const vm = LightvmPodVm.running(context, spec, directory, record, link, []);
   if (end !== undefined) await vm.concludeAs(end);
   return vm;
+}
+
+function isReady({ phase }: State): boolean {
+  return phase === State_Phase.PHASE_READY;
 }
 
 /** The VMM is gone, or as good as gone: what it has written down is all there is. */

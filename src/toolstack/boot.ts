@@ -10,6 +10,13 @@ import { endOfDomain } from "./vm-end.ts";
 /** Lines of the boot log that go into the error of a failed boot. */
 const LOG_LINES = 5;
 
+/** How a guest shows that it has started. */
+export interface StartSign {
+  readonly seen: Promise<unknown>;
+  /** What has not happened when the time is over. */
+  readonly missing: string;
+}
+
 /**
  * Waits until the agent of a guest that has just been unpaused says hello. Throws "unavailable"
  * with the end of the boot log when the guest ends, its VMM dies or `timeoutMs` passes first;
@@ -21,13 +28,25 @@ export async function awaitBoot(
   timeoutMs: number,
   signal: AbortSignal,
 ): Promise<void> {
+  const hello = { seen: shell.events.ready, missing: "the agent did not answer" };
+  await awaitStart(shell, watch, hello, timeoutMs, signal);
+}
+
+/** The same for a guest with another sign. */
+export async function awaitStart(
+  shell: Shell,
+  watch: DomainWatch,
+  sign: StartSign,
+  timeoutMs: number,
+  signal: AbortSignal,
+): Promise<void> {
   const { plan, events, client } = shell;
   const { promise: crashed, resolve: onCrash } = Promise.withResolvers<LightvmError>();
   using _watching = watch.watch(shell.domid, domainUuid(shell.id), (fate) =>
     onCrash(new LightvmError("unavailable", endOfDomain(fate).message)),
   );
   const outcome = Promise.race([
-    events.ready.then(() => undefined),
+    sign.seen.then(() => undefined),
     events.ended.then((end) => new LightvmError("unavailable", end.message)),
     client.lost,
     crashed,
@@ -37,7 +56,7 @@ export async function awaitBoot(
     failure = await waitFor(outcome, "the guest's boot", { signal, timeoutMs });
   } catch (error) {
     if (error instanceof LightvmError && error.code === "cancelled") throw error;
-    const message = `the agent did not answer within ${timeoutMs / 1000} s`;
+    const message = `${sign.missing} within ${timeoutMs / 1000} s`;
     failure = new LightvmError("unavailable", message);
   }
   if (failure === undefined) return;

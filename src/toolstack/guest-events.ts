@@ -7,18 +7,24 @@ import type { VmmListener } from "../vmm/vmm-client.ts";
 export class GuestEvents implements VmmListener {
   /** The agent's hello: the pod has booted. */
   readonly ready: Promise<Hello>;
+  /** A unikernel's first sign of life. */
+  readonly alive: Promise<void>;
   /** The VMM says that the guest is gone for good. */
   readonly ended: Promise<GuestEnd>;
   readonly #resolveReady: (hello: Hello) => void;
+  readonly #resolveAlive: () => void;
   readonly #resolveEnded: (end: GuestEnd) => void;
   readonly #exitListeners = new Set<(exit: ProcessExited) => void>();
 
   constructor() {
     const ready = Promise.withResolvers<Hello>();
+    const alive = Promise.withResolvers<void>();
     const ended = Promise.withResolvers<GuestEnd>();
     this.ready = ready.promise;
+    this.alive = alive.promise;
     this.ended = ended.promise;
     this.#resolveReady = ready.resolve;
+    this.#resolveAlive = alive.resolve;
     this.#resolveEnded = ended.resolve;
   }
 
@@ -29,6 +35,7 @@ export class GuestEvents implements VmmListener {
 
   guestEvent(event: NonNullable<GuestEvent["event"]>): void {
     if (event.$case === "agentReady") this.#resolveReady(event.value);
+    else if (event.$case === "alive") this.#resolveAlive();
     else if (event.$case === "ended") this.#resolveEnded(event.value);
   }
 

@@ -68,6 +68,7 @@ export class LightvmPodVm implements PodVm {
   readonly #context: PodVmContext;
   readonly #logger: Logger;
   readonly #directory: ShellDirectory;
+  readonly #unikernel: boolean;
   readonly #link: PodVmLink | undefined;
   readonly #images = new Map<string, Promise<number>>();
   readonly #resolveEnded: (end: PodVmEnd) => void;
@@ -91,6 +92,7 @@ export class LightvmPodVm implements PodVm {
     this.#context = context;
     this.#logger = context.logger.child({ pod: this.id, domid: this.domid });
     this.#directory = directory;
+    this.#unikernel = spec.unikernel ?? false;
     this.#record = record;
     this.#link = link;
     const { promise, resolve } = Promise.withResolvers<PodVmEnd>();
@@ -206,10 +208,9 @@ export class LightvmPodVm implements PodVm {
 
   async stop(graceMs: number): Promise<void> {
     if (this.#concluding === undefined && graceMs > 0 && this.#link !== undefined) {
-      const shutdown = { $case: "shutdown", value: {} } as const;
-      // The agent may power off before its reply is out; the end of the guest is the answer.
-      callAgent(this.#link.client, shutdown, { timeoutMs: graceMs }).catch((error) =>
-        this.#logger.debug({ error }, "the agent did not confirm the shutdown"),
+      // The guest may power off before its reply is out; its end is the answer.
+      this.#askToShutDown(this.#link.client, graceMs).catch((error) =>
+        this.#logger.debug({ error }, "the guest did not confirm the shutdown"),
       );
       try {
         await waitFor(this.ended, "the guest's shutdown", { timeoutMs: graceMs });
@@ -218,6 +219,11 @@ export class LightvmPodVm implements PodVm {
       }
     }
     await this.#conclude(destroyed("stopped by lightvmd"));
+  }
+
+  async #askToShutDown(client: VmmClient, timeoutMs: number): Promise<void> {
+    if (this.#unikernel) await client.call("powerOff", {}, { timeoutMs });
+    else await callAgent(client, { $case: "shutdown", value: {} }, { timeoutMs });
   }
 
   async destroy(): Promise<void> {

@@ -9,6 +9,7 @@ import { DomainWatch } from "./domain-watch.ts";
 import type { Flavor } from "./flavor.ts";
 import { checkGuestFiles } from "./guest-kernel.ts";
 import type { Hypervisor } from "./hypervisor.ts";
+import { LightvmPodShell } from "./lightvm-pod-shell.ts";
 import { LightvmPodVm, type PodVmContext } from "./lightvm-pod-vm.ts";
 import { destroyOrphans } from "./orphans.ts";
 import { alreadyExists, PodLinks } from "./pod-links.ts";
@@ -21,6 +22,7 @@ import { Shells } from "./shells.ts";
 import { Stopwatch } from "./stopwatch.ts";
 import type { DomainUsage, HostState, Toolstack } from "./toolstack.ts";
 import { Turns } from "./turns.ts";
+import type { PodShell } from "./unikernel.ts";
 
 const MIB = 1024 * 1024;
 const PAGE = 4096;
@@ -106,6 +108,21 @@ export class LightvmToolstack implements Toolstack {
     } finally {
       this.#creating.delete(spec.id);
     }
+  }
+
+  async prepareShell(spec: PodVmSpec, signal: AbortSignal): Promise<PodShell> {
+    checkSpec(spec);
+    if (this.#links.shellOf(spec.id) !== undefined) throw alreadyExists(spec.id);
+    using _turn = await this.#turns.enter(signal);
+    using _precedence = this.#pool.giveWay();
+    await using undo = new AsyncDisposableStack();
+    const flavor = this.#shells.flavorOf(spec);
+    const shell = undo.use(await this.#prepare(flavor, new Stopwatch(), signal));
+    this.#links.add(spec.id, shell.id);
+    undo.defer(() => this.#links.remove(spec.id));
+    const bootTimeoutMs = this.#options.config.vm.boot_timeout_seconds * 1000;
+    const options = { context: this.#context, spec, shell, bootTimeoutMs };
+    return new LightvmPodShell(options, undo.move());
   }
 
   async adopt(spec: PodVmSpec, signal: AbortSignal): Promise<PodVm | undefined> {

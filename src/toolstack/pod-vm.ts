@@ -22,6 +22,8 @@ export interface PodVmSpec {
   readonly vcpus: number;
   /** Guest RAM in bytes, a multiple of 4096. */
   readonly memoryBytes: number;
+  /** What boots in it is an image's own kernel, which has no agent. */
+  readonly unikernel?: boolean | undefined;
 }
 
 /** Where the time of a create went, in order; nanoseconds as the VMM measured them. */
@@ -89,7 +91,7 @@ export interface PodVm {
   onProcessExited(listener: (exit: ProcessExited) => void): () => void;
   /** Exits of containers that this VM has seen so far, also before lightvmd's last start. */
   containerExits(): Promise<readonly ProcessExited[]>;
-  /** Ends the guest in good order (agent Shutdown), destroys it when `graceMs` is over. Idempotent. */
+  /** Ends the guest in good order (agent Shutdown, or sysctl), destroys it when `graceMs` is over. Idempotent. */
   stop(graceMs: number): Promise<void>;
   /** Ends the VMM, destroys the domain, removes jail and pod directory. Idempotent, never leaks. */
   destroy(): Promise<void>;

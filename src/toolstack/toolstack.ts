@@ -2,6 +2,7 @@
 
 import type { PodVm, PodVmSpec } from "./pod-vm.ts";
 import type { PoolMetrics } from "./pool/metrics.ts";
+import type { PodShell } from "./unikernel.ts";
 
 /** What the host has, for admission, Status and doctor. */
 export interface HostState {
@@ -28,8 +29,13 @@ export interface Toolstack {
    */
   create(spec: PodVmSpec, signal: AbortSignal): Promise<PodVm>;
   /**
+   * The VM of a pod whose guest is its image's own kernel, waiting for it. Throws as `create` does
+   * for want of memory or of Xen.
+   */
+  prepareShell(spec: PodVmSpec, signal: AbortSignal): Promise<PodShell>;
+  /**
    * After a restart: finds the VM of a pod that lightvmd remembers. undefined when nothing of it
-   * is left; a PodVm with `end` set when it has died meanwhile.
+   * is left, and of a shell that still waited; a PodVm with `end` set when it has died meanwhile.
    */
   adopt(spec: PodVmSpec, signal: AbortSignal): Promise<PodVm | undefined>;
   /**

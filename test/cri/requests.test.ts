@@ -186,7 +186,7 @@ describe("the node", () => {
       { type: "RuntimeReady", status: true, reason: "", message: "" },
       expect.objectContaining({ type: "NetworkReady", status: false }),
     ]);
-    expect(runtimeHandlers.map(({ name }) => name)).toEqual(["", "lightvm"]);
+    expect(runtimeHandlers.map(({ name }) => name)).toEqual(["", "lightvm", "lightvm-unikernel"]);
     expect(JSON.parse(info["lightvm"] ?? "")).toMatchObject({ xen: { version: "4.20.3" } });
   });
 });
@@ -196,7 +196,7 @@ describe("images", () => {
     const id = await cri.pull("registry.test/nginx:1");
     expect((await cri.image("registry.test/nginx:1"))?.id).toBe(id);
     expect((await cri.images("registry.test/nginx:1")).map((image) => image.id)).toEqual([id]);
-    expect(await cri.images("")).toHaveLength(2);
+    expect(await cri.images("")).toHaveLength(3);
     expect(await cri.images("registry.test/none:1")).toEqual([]);
     await cri.removeImage("registry.test/nginx:1");
     await cri.removeImage("registry.test/nginx:1");

@@ -24,7 +24,17 @@ const CONFIG: ImageConfig = {
   labels: {},
 };
 
-/** Images without a registry: every pull of "registry.test/…" succeeds. */
+const NOOP: ImageConfig = {
+  ...CONFIG,
+  command: [],
+  labels: {
+    "io.lightvm.unikernel.kernel": "/noop",
+    "io.lightvm.unikernel.cmdline": "name={hostname}",
+    "io.lightvm.unikernel.memory": "2Mi",
+  },
+};
+
+/** Images without a registry: every pull of "registry.test/…" succeeds. Those named noop are unikernels. */
 export class FakeImages implements Images {
   /** Of the last pull. */
   lastCredentials: Credentials | undefined;
@@ -44,14 +54,15 @@ export class FakeImages implements Images {
     const erofsPath = join(this.#directory, `${digest}.erofs`);
     writeFileSync(erofsPath, "");
     const [name = ""] = reference.split(":");
+    const isUnikernel = name.endsWith("/noop");
     const image: Image = {
       id: `sha256:${digest}`,
       repoTags: [reference],
       repoDigests: [`${name}@sha256:${digest}`],
       size: 4096,
       erofsPath,
-      kernelPath: undefined,
-      config: CONFIG,
+      kernelPath: isUnikernel ? erofsPath : undefined,
+      config: isUnikernel ? NOOP : CONFIG,
       pulledAt: 0,
     };
     this.#images.set(image.id, image);

@@ -49,6 +49,10 @@ let domid = 0;
 let end: GuestEnd | undefined;
 let bootLog: number | undefined;
 let journal: number | undefined;
+let consoleContainer = "";
+let consoleLog: number | undefined;
+let commandLine = "";
+let alive = false;
 
 function dieIf(step: VmmBehaviour["dieAt"]): void {
   if (behaviour.dieAt !== step) return;
@@ -92,6 +96,11 @@ function boot(): void {
   if (bootLog !== undefined) writeSync(bootLog, "Linux version fake\nKernel panic - not syncing\n");
   if (behaviour.guest === "panics") endGuest(GuestEnd_Reason.REASON_PANIC, "the guest panicked");
   if (behaviour.guest === "crashes") writeDomain({ shutdown: "crash" });
+  if (behaviour.guest === "is alive") {
+    alive = true;
+    if (consoleLog !== undefined) writeSync(consoleLog, `${commandLine}\n`);
+    broadcast({ $case: "guestEvent", value: { event: { $case: "alive", value: {} } } });
+  }
   if (behaviour.guest !== "boots") return;
   phase = State_Phase.PHASE_READY;
   const hello = { protocolVersion: 1, agentVersion: "0", bootNanoseconds: 1n, kernelRelease: "6" };
@@ -185,6 +194,8 @@ function answer({ call }: ClientMessage): VmmMessage["body"] | "silence" {
       }
       bootLog = files.get(call.value.bootLogFile) ?? bootLog;
       journal = files.get(call.value.journalFile) ?? journal;
+      consoleContainer = call.value.consoleContainerId;
+      commandLine = call.value.commandLine;
       phase = State_Phase.PHASE_EXECUTED;
       return { $case: "executed", value: { breakdown: { steps: [step("load")] } } };
     case "attachBlock":
@@ -192,13 +203,19 @@ function answer({ call }: ClientMessage): VmmMessage["body"] | "silence" {
       return { $case: "deviceAttached", value: { deviceId: devices.at(-1) ?? 0 } };
     case "setContainerLog": {
       const file = files.get(call.value.file);
-      if (file !== undefined) writeSync(file, `log of ${call.value.containerId}\n`);
+      if (call.value.containerId === consoleContainer) consoleLog = file;
+      else if (file !== undefined) writeSync(file, `log of ${call.value.containerId}\n`);
       return { $case: "done", value: {} };
     }
     case "callAgent": {
       const body = answerAgent(call.value.call?.call);
       return body === "silence" ? body : { $case: "agentReply", value: { id: 1n, body } };
     }
+    case "powerOff":
+      if (behaviour.ignoresShutdown !== true) {
+        endGuest(GuestEnd_Reason.REASON_POWEROFF, "the guest powered off");
+      }
+      return { $case: "done", value: {} };
     case "getState":
       return {
         $case: "state",
@@ -210,7 +227,7 @@ function answer({ call }: ClientMessage): VmmMessage["body"] | "silence" {
           exits,
           deviceIds: devices,
           residentBytes: 1n,
-          alive: false,
+          alive,
         },
       };
     default:

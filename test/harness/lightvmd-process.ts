@@ -23,6 +23,7 @@ const toolstack = new LightvmToolstack({
 });
 const images = new FakeImages(root);
 await images.pull("registry.test/busybox:1");
+await images.pull("registry.test/noop:1");
 try {
   await startLife(root, { toolstack, images, logger });
   console.log("ready");

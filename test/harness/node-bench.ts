@@ -31,6 +31,7 @@ export class NodeBench implements AsyncDisposable {
     mkdirSync(benchConfig(root).state_directory, { recursive: true });
     const images = new FakeImages(root);
     await images.pull("registry.test/busybox:1");
+    await images.pull("registry.test/noop:1");
     const toolstack = toolstackBench.toolstack();
     const life = await startLife(root, { toolstack, images, logger: silentLogger() });
     return new NodeBench(toolstackBench, images, life);

@@ -8,8 +8,11 @@ export interface VmmBehaviour {
   readonly hangsAt?: "prepare" | "execute";
   /** Answers Prepare with NO_MEMORY and this message. */
   readonly prepareFails?: string;
-  /** What the guest does once it is unpaused; "crashes" without telling its VMM. */
-  readonly guest: "boots" | "panics" | "crashes" | "is silent";
+  /**
+   * What the guest does once it is unpaused; "crashes" without telling its VMM. One that "is alive" is a
+   * unikernel: it prints its command line.
+   */
+  readonly guest: "boots" | "panics" | "crashes" | "is silent" | "is alive";
   /** Containers and execs work, as FakeAgent says; without it, each create is refused. */
   readonly runsContainers?: boolean;
   readonly ignoresShutdown?: boolean;

@@ -13,6 +13,7 @@ import type { NodeContext } from "../node-context.ts";
 import { onFailure } from "../undo.ts";
 import { agentProcess } from "./agent-process.ts";
 import { agentResources } from "./agent-resources.ts";
+import { createUnikernel, refuseUnikernelImage } from "./create-unikernel.ts";
 import { mergeProcess } from "./process.ts";
 
 /** Mounting an image and checking its command in the guest, under emulation too. */
@@ -20,18 +21,21 @@ const CREATE_TIMEOUT_MS = 60_000;
 
 /** CreateContainer: everything but the process. Returns the container's id. */
 export async function createContainer(
-  { images, logger, pods }: NodeContext,
+  context: NodeContext,
   request: { readonly sandboxId: string; readonly config: ContainerConfig },
   signal: AbortSignal,
 ): Promise<string> {
+  const { images, logger, pods } = context;
   const { config } = request;
   const sandbox = pods.getSandbox(request.sandboxId);
-  const vm = sandbox.requireVm();
   const image = images.get(config.image.reference);
   if (image === undefined) {
     const name = config.image.reference;
     throw new LightvmError("not-found", `image "${name}" is not on this node; pull it first`);
   }
+  if (sandbox.unikernel) return await createUnikernel(context, { sandbox, config, image }, signal);
+  const vm = sandbox.requireVm();
+  refuseUnikernelImage(image, config);
   await using undo = new AsyncDisposableStack();
   const container = pods.addContainer(sandbox, metadataOf(sandbox, config, image));
   onFailure(undo, logger, "the container's record", () => pods.removeContainer(sandbox, container));

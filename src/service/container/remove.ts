@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { killInGuest, removeFromGuest } from "../../pod/guest-container.ts";
+import { stopUnikernel } from "../../pod/unikernel-pod.ts";
 import type { NodeContext } from "../node-context.ts";
 
 /** RemoveContainer: by force when it runs. Not there = nothing to do. */
@@ -14,6 +15,8 @@ export async function removeContainer(
   if (pods.findContainer(container.id) === undefined) return;
   const sandbox = pods.sandboxOf(container);
   container.update({ removing: true });
+  if (sandbox.unikernel !== undefined && container.mayRun)
+    await stopUnikernel(sandbox, container, 0);
   const { vm } = sandbox;
   if (vm !== undefined && vm.end === undefined) {
     if (container.mayRun) await killInGuest(vm, container, signal);

@@ -12,7 +12,8 @@ export async function reopenContainerLog(
 ): Promise<void> {
   const container = pods.getContainer(id);
   container.require("running", "reopen its log");
-  const vm = pods.sandboxOf(container).requireVm();
+  const sandbox = pods.sandboxOf(container);
+  const vm = sandbox.unikernel?.vm ?? sandbox.requireVm();
   const { logPath, config } = container.metadata;
   await vm.setContainerLog(container.id, logPath, config.terminal, signal);
 }

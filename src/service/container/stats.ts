@@ -28,12 +28,12 @@ export interface ContainerStatsFilter {
 
 /** ContainerStats. Throws "not-found", and "failed-precondition" when its pod has ended. */
 export async function containerStats(
-  { pods }: NodeContext,
+  { pods, toolstack }: NodeContext,
   id: string,
   signal: AbortSignal,
 ): Promise<ContainerUsage> {
   const container = pods.getContainer(id);
-  const stats = await guestStats(pods.sandboxOf(container), signal);
+  const stats = await guestStats(pods.sandboxOf(container), toolstack.domains(), signal);
   const [usage] = usages([container], stats.containers);
   if (usage === undefined) {
     throw new LightvmError("not-found", `the guest of container ${container.id} has none of it`);
@@ -43,10 +43,11 @@ export async function containerStats(
 
 /** ListContainerStats: of those that have not exited. A pod that ends meanwhile has none. */
 export async function listContainerStats(
-  { logger, pods }: NodeContext,
+  { logger, pods, toolstack }: NodeContext,
   filter: ContainerStatsFilter,
   signal: AbortSignal,
 ): Promise<ContainerUsage[]> {
+  const domains = toolstack.domains();
   const each = pods
     .sandboxes()
     .filter((sandbox) => sandbox.id.startsWith(filter.sandboxId))
@@ -54,7 +55,7 @@ export async function listContainerStats(
       const containers = counted(sandbox, filter);
       if (containers.length === 0) return [];
       try {
-        return usages(containers, (await guestStats(sandbox, signal)).containers);
+        return usages(containers, (await guestStats(sandbox, domains, signal)).containers);
       } catch (error) {
         if (signal.aborted) throw error;
         logger.warn({ error, pod: sandbox.id }, "a pod does not say what it uses");
@@ -80,7 +81,8 @@ export function usages(
 }
 
 function counted(sandbox: Sandbox, filter: ContainerStatsFilter): Container[] {
-  if (sandbox.vm === undefined || sandbox.vm.end !== undefined) return [];
+  const vm = sandbox.vm ?? sandbox.unikernel?.vm;
+  if (vm === undefined || vm.end !== undefined) return [];
   return [...sandbox.containers.values()].filter(
     ({ id, metadata, state }) =>
       (state === "created" || state === "running") &&

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { Container } from "../../pod/container.ts";
 import { killInGuest, signalInGuest } from "../../pod/guest-container.ts";
+import { stopUnikernel } from "../../pod/unikernel-pod.ts";
 import { LightvmError } from "../../shared/errors.ts";
 import { waitFor } from "../../shared/wait.ts";
 import type { PodVm } from "../../toolstack/pod-vm.ts";
@@ -21,11 +22,15 @@ export async function stopContainer(
   const container = pods.findContainer(request.id);
   if (container === undefined || !container.mayRun) return;
   const sandbox = pods.sandboxOf(container);
+  const timeoutMs = Math.min(request.timeoutMs, MAX_WAIT_MS);
+  if (sandbox.unikernel !== undefined) {
+    await waitFor(stopUnikernel(sandbox, container, timeoutMs), "the stop", { signal });
+    return;
+  }
   if (sandbox.vm === undefined || sandbox.vm.end !== undefined) {
     await sandbox.concluded;
     return;
   }
-  const timeoutMs = Math.min(request.timeoutMs, MAX_WAIT_MS);
   if (timeoutMs > 0 && (await endsByItself(sandbox.vm, container, timeoutMs, signal))) return;
   await killInGuest(sandbox.vm, container, signal);
 }

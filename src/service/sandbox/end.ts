@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { killInGuest } from "../../pod/guest-container.ts";
 import type { Sandbox } from "../../pod/sandbox.ts";
+import { endUnikernelSandbox } from "../../pod/unikernel-pod.ts";
 import type { Logger } from "../../shared/logger.ts";
 
 /** From the agent's Shutdown until the guest has powered off. */
@@ -15,6 +16,7 @@ export async function endSandbox(
   logger: Logger,
   signal: AbortSignal,
 ): Promise<void> {
+  if (sandbox.unikernel !== undefined) return await endUnikernelSandbox(sandbox);
   const { vm } = sandbox;
   if (vm === undefined) return;
   if (vm.end === undefined) {

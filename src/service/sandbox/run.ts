@@ -5,6 +5,7 @@ import { newId } from "../../pod/pods.ts";
 import type { Sandbox } from "../../pod/sandbox.ts";
 import type { SandboxConfig } from "../../pod/sandbox-record.ts";
 import { supervise } from "../../pod/supervision.ts";
+import type { UnikernelSeat } from "../../pod/unikernel-pod.ts";
 import type { NodeMetrics } from "../../shared/metrics.ts";
 import type { PodVm } from "../../toolstack/pod-vm.ts";
 import type { NodeContext } from "../node-context.ts";
@@ -16,10 +17,11 @@ const ENTROPY_BYTES = 64;
 
 /** RunPodSandbox: a booted VM whose agent knows the pod's settings. Returns the sandbox's id. */
 export async function runPodSandbox(
-  { config, logger, metrics, pods, toolstack }: NodeContext,
+  context: NodeContext,
   sandboxConfig: SandboxConfig,
   signal: AbortSignal,
 ): Promise<string> {
+  const { config, logger, metrics, pods, toolstack } = context;
   await using undo = new AsyncDisposableStack();
   const sandbox = pods.addSandbox({
     id: newId(),
@@ -28,6 +30,11 @@ export async function runPodSandbox(
     createdAt: now(),
   });
   onFailure(undo, logger, "the sandbox's record", () => pods.removeSandbox(sandbox));
+  if (sandbox.unikernel !== undefined) {
+    await holdShell(context, sandbox, sandbox.unikernel, signal);
+    undo.move();
+    return sandbox.id;
+  }
   const vm = await toolstack.create(sandbox.vmSpec, signal);
   observeBoot(metrics, vm);
   onFailure(undo, logger, "the sandbox's VM", () => vm.destroy());
@@ -42,6 +49,19 @@ export async function runPodSandbox(
     "a pod is ready",
   );
   return sandbox.id;
+}
+
+/** A unikernel's sandbox is ready when its shell waits; the kernel comes with the container. */
+async function holdShell(
+  { logger, toolstack }: NodeContext,
+  sandbox: Sandbox,
+  seat: UnikernelSeat,
+  signal: AbortSignal,
+): Promise<void> {
+  const shell = await toolstack.prepareShell(sandbox.vmSpec, signal);
+  seat.shell = shell;
+  sandbox.update({ readyAt: now() });
+  logger.info({ pod: sandbox.id, domid: shell.domid }, "a pod waits for its unikernel");
 }
 
 function observeBoot(metrics: NodeMetrics, { breakdown }: PodVm): void {

@@ -37,8 +37,8 @@ export async function podSandboxStats(
   signal: AbortSignal,
 ): Promise<PodUsage> {
   const sandbox = pods.getSandbox(id);
-  const { domid } = sandbox.requireVm();
-  return await usageOf(sandbox, toolstack.domains().get(domid) ?? NOTHING, signal);
+  if (sandbox.unikernel === undefined) sandbox.requireVm();
+  return await usageOf(sandbox, toolstack.domains(), signal);
 }
 
 /** ListPodSandboxStats: of the pods that live. One hypercall for all, one call to each guest. */
@@ -57,10 +57,9 @@ export async function listPodSandboxStats(
         hasLabels(metadata.config.labels, filter.labels),
     )
     .map(async (sandbox) => {
-      const domain = domains.get(sandbox.vm?.domid ?? -1);
-      if (domain === undefined) return [];
+      if (!domains.has(sandbox.domid ?? -1)) return [];
       try {
-        return [await usageOf(sandbox, domain, signal)];
+        return [await usageOf(sandbox, domains, signal)];
       } catch (error) {
         if (signal.aborted) throw error;
         logger.warn({ error, pod: sandbox.id }, "a pod does not say what it uses");
@@ -72,10 +71,11 @@ export async function listPodSandboxStats(
 
 async function usageOf(
   sandbox: Sandbox,
-  domain: DomainUsage,
+  domains: ReadonlyMap<number, DomainUsage>,
   signal: AbortSignal,
 ): Promise<PodUsage> {
-  const guest = await guestStats(sandbox, signal);
+  const domain = domains.get(sandbox.domid ?? -1) ?? NOTHING;
+  const guest = await guestStats(sandbox, domains, signal);
   const at = now();
   const containers = [...sandbox.containers.values()].filter(({ state }) => state === "running");
   return {

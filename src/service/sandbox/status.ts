@@ -9,9 +9,10 @@ export function podSandboxStatus({ pods }: NodeContext, id: string): Sandbox {
 
 /** What only we know of a sandbox, for people who look for a fault. */
 export function podSandboxDetails(sandbox: Sandbox): object {
-  const { vm, metadata, status } = sandbox;
+  const { metadata, status } = sandbox;
+  const vm = sandbox.vm ?? sandbox.unikernel?.vm;
   return {
-    domid: vm?.domid,
+    domid: sandbox.domid,
     vcpus: metadata.vm.vcpus,
     memoryBytes: metadata.vm.memoryBytes,
     end: status.end?.message,

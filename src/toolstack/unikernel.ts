@@ -1,0 +1,76 @@
+// SPDX-License-Identifier: Apache-2.0
+import { mkdir } from "node:fs/promises";
+import { dirname } from "node:path";
+import { handFileToVmm } from "../vmm/vmm-files.ts";
+import type { StartSign } from "./boot.ts";
+import type { PodVm } from "./pod-vm.ts";
+import type { Shell, ShellTools } from "./shell.ts";
+import type { Stopwatch } from "./stopwatch.ts";
+
+/** What is booted in a pod's shell once its container is known. */
+export interface Unikernel {
+  /** Kernel file in dom0. */
+  readonly kernel: string;
+  readonly commandLine: string;
+  /** How one learns that it has started: it says so, or it cannot and is believed to. */
+  readonly signOfLife: "sysctl" | "none";
+  /** Its one container, whose standard output is the console. */
+  readonly containerId: string;
+  /** CRI log file; "" drops the output. */
+  readonly logPath: string;
+}
+
+/** A VM without a guest that a pod holds until its container is started. */
+export interface PodShell {
+  readonly domid: number;
+  /** Guest RAM in bytes. */
+  readonly memoryBytes: number;
+  /**
+   * Loads and boots; the shell is spent, whatever comes of it. Undoes everything when it throws:
+   * unavailable (the VM has died, the guest ended or stayed silent), failed-precondition (no
+   * PVH kernel), cancelled.
+   */
+  boot(unikernel: Unikernel, signal: AbortSignal): Promise<PodVm>;
+  /** Leaves nothing of it. Idempotent; after `boot` it does nothing. */
+  destroy(): Promise<void>;
+}
+
+/**
+ * Kernel, console and devices in place; the domain is ready to be unpaused. The three files go over
+ * side by side, and so do the two calls: the VMM takes them in the order in which they are sent.
+ */
+export async function executeUnikernel(
+  shell: Shell,
+  tools: Pick<ShellTools, "hypervisor" | "vmmTimeoutMs">,
+  unikernel: Unikernel,
+  stopwatch: Stopwatch,
+  signal: AbortSignal,
+): Promise<void> {
+  const { kernel, commandLine, containerId, logPath } = unikernel;
+  const { directory } = shell.plan;
+  const wait = { signal, timeoutMs: tools.vmmTimeoutMs };
+  const hand = (path: string, flags: string, mode: number) =>
+    handFileToVmm(tools.hypervisor, directory.socket, { path, flags, mode }, wait);
+  if (logPath !== "") await mkdir(dirname(logPath), { recursive: true, mode: 0o755 });
+  const [kernelFile, journalFile, file] = await Promise.all([
+    hand(kernel, "r", 0o600),
+    hand(directory.journal, "a", 0o600),
+    logPath === "" ? 0n : hand(logPath, "a", 0o640),
+  ]);
+  stopwatch.step("hand over the files");
+  const files = { kernelFile, ramdiskFile: 0n, bootLogFile: 0n, journalFile };
+  const guest = { commandLine, vsockCid: 0, entropyDevice: false };
+  const argument = { ...files, ...guest, consoleContainerId: containerId };
+  const [executed] = await Promise.all([
+    shell.client.call("execute", argument, wait),
+    shell.client.call("setContainerLog", { containerId, file, terminal: false }, wait),
+  ]);
+  stopwatch.step("execute");
+  stopwatch.add("execute", executed.breakdown);
+}
+
+/** What one waits for after the unpause. */
+export function startSign(shell: Shell, { signOfLife }: Unikernel): StartSign {
+  if (signOfLife === "none") return { seen: Promise.resolve(), missing: "" };
+  return { seen: shell.events.alive, missing: "the unikernel gave no sign of life" };
+}
