@@ -12,6 +12,7 @@ import { VERSION } from "../shared/version.ts";
 import { NativeHypervisor } from "../toolstack/native-hypervisor.ts";
 import { diagnose, formatReport, thisHost } from "./doctor/doctor.ts";
 import { formatPods, listPods } from "./ps.ts";
+import { type PackOptions, packUnikernel } from "./unikernel-pack.ts";
 
 interface CommonOptions {
   readonly config?: string;
@@ -57,6 +58,20 @@ function program(): Command {
   configured(lightvm.command("ps"))
     .description("list the pods of this host with their domains")
     .action(ps);
+  lightvm
+    .command("unikernel")
+    .description("images of unikernels")
+    .command("pack <kernel>")
+    .description("make an OCI image of an ELF file with a PVH entry point")
+    .requiredOption("-o, --output <file>", "OCI layout (tar) that is written")
+    .option(
+      "--cmdline <text>",
+      "its command line; {hostname}, {address}, {gateway} are the pod's",
+      "",
+    )
+    .option("--memory <size>", "RAM that it needs, for example 8Mi (default: what it takes)")
+    .option("--sign-of-life <kind>", "sysctl: it speaks noxs; none: it does not", "sysctl")
+    .action((kernel: string, options: PackOptions) => console.log(packUnikernel(kernel, options)));
   lightvm
     .command("box [words...]")
     .description("up, exec, down: a real Xen in QEMU (in a repository checkout)")
