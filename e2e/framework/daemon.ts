@@ -21,6 +21,7 @@ export interface DaemonOptions {
  * shell, so that the process that was started is the command.
  */
 export function withHidden(directories: readonly string[], command: string): string {
+  if (directories.length === 0) return command;
   const mounts = directories.map((directory) => `mount -t tmpfs hidden ${directory} && `).join("");
   return `unshare --mount sh -c '${mounts}exec ${command}'`;
 }
