@@ -1,0 +1,113 @@
+// SPDX-License-Identifier: Apache-2.0
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { NodeUnderTest } from "../framework/node-under-test.ts";
+import { tracesOfPods } from "../framework/traces.ts";
+
+interface Value {
+  readonly value: string;
+}
+interface ContainerStats {
+  readonly attributes: { readonly id: string };
+  readonly cpu: { readonly usageCoreNanoSeconds: Value };
+  readonly memory: { readonly workingSetBytes: Value; readonly availableBytes?: Value };
+  readonly writableLayer: { readonly usedBytes: Value };
+}
+interface PodStats {
+  readonly linux: {
+    readonly cpu: { readonly usageCoreNanoSeconds: Value };
+    readonly process: { readonly processCount: Value };
+    readonly memory: { readonly usageBytes: Value };
+    readonly containers: readonly ContainerStats[];
+  };
+}
+
+const MIB = 1024 * 1024;
+/** A second of CPU time, a file of 2 MiB in the writable layer, then nothing. */
+const BUSY = `
+dd if=/dev/zero of=/file bs=1M count=2
+end=$(($(date +%s) + 2)); while [ $(date +%s) -lt $end ]; do :; done
+echo done; exec sleep 1000`;
+
+describe("what a pod uses", () => {
+  const pod = { name: "counted" };
+  let node: NodeUnderTest;
+  let sandbox: string;
+  let id: string;
+
+  beforeAll(async () => {
+    node = await NodeUnderTest.start();
+    await node.crictl.must(["pull", node.busybox], 120_000);
+    sandbox = await node.crictl.runPod(pod);
+    const container = { name: "busy", image: node.busybox, command: ["sh", "-c", BUSY] };
+    id = await node.crictl.start(sandbox, container, pod);
+    const log = "/var/log/pods/default_counted/busy_0.log";
+    const { code } = await node.box.exec(
+      `timeout 60 sh -c 'tail -n +1 -f ${log} | grep -q -m 1 "F done"'`,
+      { timeoutMs: 70_000 },
+    );
+    expect(code).toBe(0);
+  });
+  afterAll(async () => await node[Symbol.asyncDispose]());
+
+  async function containerStats(): Promise<ContainerStats> {
+    const { stats } = await node.crictl.json<{ stats: ContainerStats[] }>(["stats", "--id", id]);
+    const [only] = stats;
+    if (only === undefined) throw new Error("no statistics");
+    return only;
+  }
+
+  it("is counted in the guest, container by container", async () => {
+    const { cpu, memory, writableLayer } = await containerStats();
+    expect(Number(cpu.usageCoreNanoSeconds.value)).toBeGreaterThan(200_000_000);
+    expect(Number(memory.workingSetBytes.value)).toBeGreaterThan(2 * MIB);
+    expect(Number(writableLayer.usedBytes.value)).toBeGreaterThanOrEqual(2 * MIB);
+  });
+
+  it("is counted by Xen for the pod", async () => {
+    const { stats } = await node.crictl.json<{ stats: PodStats[] }>(["statsp", "--id", sandbox]);
+    const [only] = stats;
+    const inside = Number((await containerStats()).cpu.usageCoreNanoSeconds.value);
+    // The VM has done all that its container has, and the boot besides.
+    const outside = Number(only?.linux.cpu.usageCoreNanoSeconds.value);
+    expect(outside).toBeGreaterThan(200_000_000);
+    expect(outside).toBeGreaterThan(inside / 2);
+    expect(Number(only?.linux.process.processCount.value)).toBeGreaterThanOrEqual(2);
+    expect(only?.linux.containers.map(({ attributes }) => attributes.id)).toEqual([id]);
+  });
+
+  it("comes as metrics under cAdvisor's names", async () => {
+    const text = await node.crictl.must(["metricsp"]);
+    expect(text).toContain("container_cpu_usage_seconds_total");
+    expect(text).toContain("container_fs_reads_bytes_total");
+  });
+
+  it("is bounded anew while the container runs", async () => {
+    await node.crictl.must(["update", "--memory", String(24 * MIB), id]);
+    const max = await node.crictl.exec(id, ["cat", "/sys/fs/cgroup/memory.max"]);
+    expect(max.stdout.trim()).toBe(String(24 * MIB));
+    const { memory } = await containerStats();
+    expect(Number(memory.availableBytes?.value)).toBeLessThan(24 * MIB);
+    const refused = await node.crictl.run(["update", "--memory", String(1024 ** 4), id]);
+    expect(refused.stderr).toMatch(/more than the pod's VM has/);
+  });
+
+  it("is known to Prometheus, call by call", async () => {
+    const { stdout } = await node.box.exec("busybox wget -q -O - http://127.0.0.1:9467/metrics");
+    expect(stdout).toMatch(/lightvmd_cri_call_seconds_count{.*verb="RunPodSandbox".*} 1/);
+    expect(stdout).toContain('lightvmd_sandboxes{state="ready"} 1');
+  });
+
+  it("ends with events", async () => {
+    const events = "/run/events.json";
+    const { code } = await node.box.exec(
+      `crictl events -o json >${events} 2>&1 & events=$!
+       crictl stop -t 0 ${id} && crictl rm ${id} && crictl stopp ${sandbox} && crictl rmp ${sandbox}
+       timeout 60 sh -c 'tail -n +1 -f ${events} | grep -q -m 1 -A 999 DELETED'; kill $events`,
+      { timeoutMs: 120_000 },
+    );
+    expect(code).toBe(0);
+    const { stdout } = await node.box.exec(`cat ${events}; rm ${events}`);
+    expect(stdout).toMatch(/CONTAINER_STOPPED_EVENT[\s\S]*CONTAINER_DELETED_EVENT/);
+    expect(await tracesOfPods(node.box)).toEqual(node.tracesBefore);
+  });
+});
