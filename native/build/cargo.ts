@@ -11,7 +11,7 @@ import { cargoBinds, nativeSources } from "./programs.ts";
 import { CommandError } from "./run.ts";
 
 /** The unikernels' libraries. The programs themselves have neither a test harness nor a std. */
-const UNIKERNEL_LIBRARIES = "-p unikernel-platform -p unikernel-guest";
+const UNIKERNEL_LIBRARIES = "-p unikernel-platform -p unikernel-guest -p daytime-server";
 
 const TASKS = {
   lint: [
@@ -36,7 +36,7 @@ const script = `cd /src/native; export CARGO_TARGET_DIR=/target/check; ${TASKS[t
 
 try {
   const root = await buildRoot();
-  const inputs = [root, script, ...(await nativeSources())];
+  const inputs = [root, script, ...(await nativeSources({ unikernels: true }))];
   const passed = await cached(`cargo-${task}`, inputs, async (directory) => {
     const output = await runInDebian(root, script, { binds: await cargoBinds() });
     await writeFile(join(directory, "output"), output);

@@ -22,13 +22,19 @@ export async function cargoBinds(): Promise<Bind[]> {
   ];
 }
 
-/** Everything that decides what cargo makes of the workspace: sources, manifests, schemas. */
-export async function nativeSources(): Promise<(string | Uint8Array)[]> {
+/**
+ * Everything that decides what cargo makes of the workspace: sources, manifests, schemas; with those of
+ * the unikernels if they are asked for, which are a workspace of their own.
+ */
+export async function nativeSources(
+  options: { readonly unikernels?: boolean } = {},
+): Promise<(string | Uint8Array)[]> {
+  const others = options.unikernels ? /^(driver|build)\// : /^(driver|build|unikernels)\//;
   const inputs: (string | Uint8Array)[] = [];
   for (const folder of ["native", "cri-proto/lightvm"]) {
     const names = await readdir(join(repository, folder), { recursive: true });
     for (const name of names.sort()) {
-      if (!/\.(rs|toml|lock|proto|h|ld)$/.test(name) || /^(driver|build)\//.test(name)) continue;
+      if (!/\.(rs|toml|lock|proto|h|ld)$/.test(name) || others.test(name)) continue;
       inputs.push(`${folder}/${name}`, await readFile(join(repository, folder, name)));
     }
   }

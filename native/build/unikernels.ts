@@ -12,7 +12,7 @@ const repository = resolve(import.meta.dirname, "../..");
 const TARGET = "x86_64-unknown-linux-gnu";
 
 /** Our unikernels, each a file with this name in the result's directory. */
-export const UNIKERNELS = ["noop"] as const;
+export const UNIKERNELS = ["noop", "daytime"] as const;
 
 /**
  * Nothing of an operating system is linked, addresses are those of the linker script, and an exception

@@ -22,6 +22,7 @@ mod region;
 mod sysctl;
 #[cfg(test)]
 mod test_pages;
+mod transport;
 
 pub use command_line::value;
 pub use console::Console;
@@ -29,3 +30,4 @@ pub use control_page::ControlPage;
 pub use guest::{Guest, Woken};
 pub use region::{Device, NoxsError, Region};
 pub use sysctl::{Request, Sysctl, Word};
+pub use transport::{Bell, NoxsTransport, PortBell};

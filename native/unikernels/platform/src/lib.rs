@@ -11,11 +11,13 @@
 #![no_std]
 #![allow(unsafe_code)]
 
+mod dma;
 #[cfg(feature = "bare")]
 mod entry;
 mod hypercall;
 #[cfg(feature = "bare")]
 mod memory_functions;
+mod network;
 mod page;
 mod processor;
 mod shared_info;
@@ -23,9 +25,11 @@ mod start_info;
 #[cfg(feature = "bare")]
 mod traps;
 
+pub use dma::ImageMemory;
 #[cfg(feature = "bare")]
 pub use entry::start;
 pub use hypercall::{HvmParam, ShutdownReason, hvm_param, notify, shut_down};
+pub use network::{MAX_FRAME, NetworkCard};
 pub use page::{Page, Word};
 pub use processor::{idle_forever, random_seed};
 pub use shared_info::{EventChannels, SystemTime};
