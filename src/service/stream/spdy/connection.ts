@@ -26,6 +26,8 @@ const MAX_STREAMS = 256;
 const MAX_UNSENT_BYTES = 32 * 1024 * 1024;
 /** How long a client may take to close its side after we have closed ours. */
 const LINGER_MS = 5000;
+/** How long a client that has got everything may take to read it and leave. */
+const FAREWELL_MS = 10 * 60 * 1000;
 const GO_AWAY_OK = 0;
 const GO_AWAY_PROTOCOL_ERROR = 1;
 
@@ -69,6 +71,14 @@ export class SpdyConnection {
     if (head.length > 0) this.#receive(head);
   }
 
+  /**
+   * Nothing more will be written. Leaves it to the client to hang up, for a while: spdystream forgets
+   * what it has received and not delivered yet when its connection ends.
+   */
+  finish(): void {
+    this.#closeAfter(FAREWELL_MS, () => this.close());
+  }
+
   /** Says goodbye after what has been written, and waits a while until the client hangs up too. */
   close(): void {
     if (this.#closing) return;
@@ -79,7 +89,11 @@ export class SpdyConnection {
     this.#full.clear();
     this.#socket.resume();
     this.#socket.end();
-    const timer = setTimeout(() => this.#socket.destroy(), LINGER_MS);
+    this.#closeAfter(LINGER_MS, () => this.#socket.destroy());
+  }
+
+  #closeAfter(milliseconds: number, close: () => void): void {
+    const timer = setTimeout(close, milliseconds);
     void this.ended.then(() => clearTimeout(timer));
   }
 
