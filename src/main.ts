@@ -12,6 +12,7 @@ import { recover } from "./pod/recovery.ts";
 import { reloadConfig } from "./reload.ts";
 import { exportPodMetrics } from "./service/node/exported-metrics.ts";
 import { exportPoolMetrics } from "./service/node/exported-pool-metrics.ts";
+import { StreamingServer } from "./service/stream/streaming-server.ts";
 import { type Config, DEFAULT_CONFIG_PATH, loadConfig } from "./shared/config.ts";
 import { Database } from "./shared/database.ts";
 import { describeError } from "./shared/errors.ts";
@@ -60,7 +61,8 @@ async function serve(configPath: string | undefined): Promise<void> {
   if (config.metrics.address !== undefined) {
     running.use(await serveMetrics(config.metrics.address, metrics, logger));
   }
-  const context = { config, logger, metrics, pods, images, toolstack, checkNode };
+  const streaming = running.use(await StreamingServer.listen(config.streaming, logger));
+  const context = { config, logger, metrics, pods, images, toolstack, streaming, checkNode };
   const server = await CriServer.listen(context, config.socket);
   running.defer(() => server.close());
   logger.info({ socket: config.socket, sandboxes: pods.sandboxes().length }, "lightvmd is ready");

@@ -40,6 +40,7 @@ export function containerConfig(request: CreateContainerRequest): ContainerConfi
     logPath: logPath(config.logPath),
     terminal: config.tty,
     stdin: config.stdin,
+    stdinOnce: config.stdinOnce,
     stopSignal: stopSignal(config.stopSignal),
     resources: containerResources(config.linux?.resources, "config.linux.resources"),
     security: containerSecurity(config.linux?.securityContext),

@@ -7,6 +7,7 @@ import { nodeVerbs } from "./node-verbs.ts";
 import { sandboxVerbs } from "./sandbox-verbs.ts";
 import { statsVerbs } from "./stats-verbs.ts";
 import { streamVerbs } from "./stream-verbs.ts";
+import { streamingVerbs } from "./streaming-verbs.ts";
 
 /** The verbs of the RuntimeService that LightVM has. */
 export function runtimeService(context: NodeContext): Implemented<RuntimeServiceServer> {
@@ -16,5 +17,6 @@ export function runtimeService(context: NodeContext): Implemented<RuntimeService
     ...containerVerbs(context),
     ...statsVerbs(context),
     ...streamVerbs(context),
+    ...streamingVerbs(context),
   };
 }

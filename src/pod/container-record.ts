@@ -44,6 +44,8 @@ export const containerConfigSchema = z.object({
   logPath: z.string(),
   terminal: z.boolean(),
   stdin: z.boolean(),
+  /** stdin ends with the first client that has given it some. */
+  stdinOnce: z.boolean().default(false),
   /** A signal's name, "SIGTERM"; "" = the image's. */
   stopSignal: z.string(),
   resources: containerResourcesSchema,

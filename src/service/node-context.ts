@@ -5,6 +5,7 @@ import type { Config } from "../shared/config.ts";
 import type { Logger } from "../shared/logger.ts";
 import type { NodeMetrics } from "../shared/metrics.ts";
 import type { Toolstack } from "../toolstack/toolstack.ts";
+import type { StreamingServer } from "./stream/streaming-server.ts";
 
 /** What the verbs work with; made once, in main.ts. */
 export interface NodeContext {
@@ -14,6 +15,7 @@ export interface NodeContext {
   readonly pods: Pods;
   readonly images: Images;
   readonly toolstack: Toolstack;
+  readonly streaming: StreamingServer;
   /** Throws, with the reason, when no pod can be started on this node. */
   readonly checkNode: () => void;
 }

@@ -49,6 +49,28 @@ const flavor = z.strictObject({
   size: z.number().int().min(0).max(10_000),
 });
 
+const streamingTls = z.strictObject({
+  /** PEM files: the server's certificate with its chain, and its key. */
+  certificate_file: absolutePath,
+  key_file: absolutePath,
+  /** PEM file of the authorities of clients; with it, a client must show a certificate. */
+  client_ca_file: absolutePath.optional(),
+});
+
+/** Where exec, attach and port-forward are streamed to kubelet. */
+const streaming = z
+  .strictObject({
+    /** An IP address. kubelet is on the same machine; other than loopback needs TLS. */
+    address: z.union([z.ipv4(), z.ipv6()]).default("127.0.0.1"),
+    /** 0 = any that is free. */
+    port: z.number().int().min(0).max(65_535).default(0),
+    tls: streamingTls.optional(),
+  })
+  .refine(({ address, tls }) => tls !== undefined || /^(127\.|::1$)/.test(address), {
+    message: "an address that others can reach needs streaming.tls: tokens would go in the clear",
+    path: ["address"],
+  });
+
 /** The file as an administrator writes it. Every key is optional. */
 const fileSchema = z.strictObject({
   /** UNIX socket on which the CRI is served. */
@@ -117,6 +139,7 @@ const fileSchema = z.strictObject({
       registries: z.record(z.string(), registry).default({}),
     })
     .prefault({}),
+  streaming: streaming.prefault({}),
   network: z
     .strictObject({
       cni_config_directory: absolutePath.default("/etc/cni/net.d"),

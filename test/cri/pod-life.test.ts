@@ -240,6 +240,6 @@ describe("the server", () => {
   });
 
   it("says that it does not know what it does not have", async () => {
-    await expect(cri.attach()).rejects.toMatchObject({ code: status.UNIMPLEMENTED });
+    await expect(cri.checkpoint("c")).rejects.toMatchObject({ code: status.UNIMPLEMENTED });
   });
 });

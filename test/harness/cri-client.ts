@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
+
+import { CheckpointContainerRequest } from "../../cri-proto/generated/runtime/v1/checkpoint.ts";
 import {
   type Container,
   ContainerConfig,
@@ -28,6 +30,7 @@ import {
 } from "../../cri-proto/generated/runtime/v1/sandbox_calls.ts";
 import {
   AttachRequest,
+  ExecRequest,
   type ExecSyncResponse,
 } from "../../cri-proto/generated/runtime/v1/stream_calls.ts";
 import { call } from "./cri-call.ts";
@@ -45,6 +48,14 @@ export type ContainerWishes = Some<ContainerConfig> & {
   readonly name?: string;
   readonly attempt?: number;
 };
+
+/** Which streams a test asks for. */
+export interface StreamWishes {
+  readonly stdin?: boolean;
+  readonly stdout?: boolean;
+  readonly stderr?: boolean;
+  readonly tty?: boolean;
+}
 
 /** What a test asks of a sandbox, beside what every sandbox has. */
 export type PodWishes = Some<PodSandboxConfig>;
@@ -138,12 +149,29 @@ export class CriClient {
     return call(this.#endpoint.runtime, this.#endpoint.runtime.execSync, request);
   }
 
-  async attach(): Promise<void> {
-    await call(
-      this.#endpoint.runtime,
-      this.#endpoint.runtime.attach,
-      AttachRequest.fromPartial({}),
-    );
+  /** The URL under which a command can be streamed. */
+  async execUrl(containerId: string, cmd: string[], wants: StreamWishes): Promise<string> {
+    const { runtime } = this.#endpoint;
+    const request = ExecRequest.fromPartial({ containerId, cmd, ...wants });
+    return (await call(runtime, runtime.exec, request)).url;
+  }
+
+  async attachUrl(containerId: string, wants: StreamWishes): Promise<string> {
+    const { runtime } = this.#endpoint;
+    const request = AttachRequest.fromPartial({ containerId, ...wants });
+    return (await call(runtime, runtime.attach, request)).url;
+  }
+
+  async portForwardUrl(podSandboxId: string, port: number[]): Promise<string> {
+    const { runtime } = this.#endpoint;
+    return (await call(runtime, runtime.portForward, { podSandboxId, port })).url;
+  }
+
+  /** A call that LightVM does not have. */
+  async checkpoint(containerId: string): Promise<void> {
+    const { runtime } = this.#endpoint;
+    const request = CheckpointContainerRequest.fromPartial({ containerId });
+    await call(runtime, runtime.checkpointContainer, request);
   }
 
   version(): Promise<VersionResponse> {

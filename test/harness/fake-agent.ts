@@ -1,5 +1,4 @@
 // SPDX-License-Identifier: Apache-2.0
-import type { Socket } from "node:net";
 import {
   type AgentMessage,
   ContainerStats,
@@ -8,8 +7,8 @@ import {
   type ProcessExited,
   Stats,
   Stream,
-  type StreamHello,
 } from "../../cri-proto/generated/lightvm/agent/v1/agent.ts";
+import { FakeStreams } from "./fake-streams.ts";
 
 type Reply = AgentMessage["body"] | "silence";
 type Call<Case extends string> = Extract<NonNullable<HostMessage["call"]>, { $case: Case }>;
@@ -31,22 +30,20 @@ const OUTPUTS = [Stream.STREAM_STDOUT, Stream.STREAM_STDERR];
  *   stubborn       like sleep, deaf to SIGTERM    oom         ends as the OOM killer ends it
  *   missing        is not in the image            broken      cannot be started
  *   echo WORD…     (exec) writes the words        flood N     (exec) writes N bytes twice
+ *   run WORD…      (exec) a command of this machine
+ *   terminal       (exec) writes the size of its terminal whenever it is told one
+ *
+ * A container that is attached to writes what it reads, until its stdin ends.
  */
 export class FakeAgent {
   readonly #containers = new Map<string, FakeContainer>();
   readonly #execs = new Set<string>();
-  readonly #streams = new Map<string, Socket>();
-  /** What an exec does once both of its streams are there. */
-  readonly #waiting = new Map<string, () => void>();
+  readonly streams: FakeStreams;
   readonly #onExit: (exit: ProcessExited) => void;
 
   constructor(onExit: (exit: ProcessExited) => void) {
     this.#onExit = onExit;
-  }
-
-  addStream(hello: StreamHello, socket: Socket): void {
-    this.#streams.set(`${hello.execId} ${hello.stream}`, socket);
-    this.#runIfConnected(hello.execId);
+    this.streams = new FakeStreams((containerId) => this.#end(containerId, { exitCode: 0 }));
   }
 
   /** The reply to one call; "silence" = not one of ours. */
@@ -69,6 +66,11 @@ export class FakeAgent {
         return done();
       case "exec":
         return this.#exec(call.value);
+      case "resizeTerminal": {
+        const { execId, width, height } = call.value;
+        this.#write(execId, Stream.STREAM_STDOUT, `${width}x${height}\n`);
+        return done();
+      }
       default:
         return "silence";
     }
@@ -148,9 +150,16 @@ export class FakeAgent {
       return failure(Failure_Code.CODE_NOT_FOUND, "no such process");
     }
     if (container.arguments[0] === "stubborn" && signal === SIGTERM) return done();
-    container.running = false;
-    this.#onExit(exited(containerId, { exitCode: 128 + signal, signal }));
+    this.#end(containerId, { exitCode: 128 + signal, signal });
     return done();
+  }
+
+  #end(containerId: string, end: Partial<ProcessExited>): void {
+    const container = this.#containers.get(containerId);
+    if (container?.running !== true) return;
+    container.running = false;
+    this.streams.endAttached(containerId);
+    this.#onExit(exited(containerId, end));
   }
 
   #exec({ containerId, execId, process }: Call<"exec">["value"]): Reply {
@@ -160,7 +169,14 @@ export class FakeAgent {
     }
     this.#execs.add(execId);
     if (program === "sleep") return { $case: "started", value: { pid: 3 } };
-    this.#waiting.set(execId, () => {
+    if (program === "terminal") return { $case: "started", value: { pid: 3 } };
+    if (program === "run") {
+      const end = (code: number) => this.#endExec(containerId, execId, code);
+      afterTurns(() => this.streams.run(execId, words, end));
+      return { $case: "started", value: { pid: 3 } };
+    }
+    const connected = () => OUTPUTS.every((stream) => this.streams.get(execId, stream));
+    this.streams.when(connected, () => {
       if (program === "echo") this.#write(execId, Stream.STREAM_STDOUT, words.join(" "));
       if (program === "flood") {
         this.#write(execId, Stream.STREAM_STDOUT, Buffer.alloc(Number(words[0]), "o"));
@@ -168,29 +184,22 @@ export class FakeAgent {
       }
       this.#endExec(containerId, execId, program === "exit" ? Number(words[0]) : 0);
     });
-    setImmediate(() => this.#runIfConnected(execId));
     return { $case: "started", value: { pid: 3 } };
   }
 
-  #runIfConnected(execId: string): void {
-    const connected = OUTPUTS.every((stream) => this.#streams.has(`${execId} ${stream}`));
-    const run = this.#waiting.get(execId);
-    if (!connected || run === undefined) return;
-    this.#waiting.delete(execId);
-    run();
-  }
-
   #write(execId: string, stream: Stream, bytes: string | Buffer): void {
-    this.#streams.get(`${execId} ${stream}`)?.write(bytes);
+    this.streams.get(execId, stream)?.write(bytes);
   }
 
   #endExec(containerId: string, execId: string, exitCode: number): void {
-    for (const stream of OUTPUTS) {
-      this.#streams.get(`${execId} ${stream}`)?.end();
-      this.#streams.delete(`${execId} ${stream}`);
-    }
+    this.streams.endExec(execId);
     this.#onExit(exited(containerId, { execId, exitCode }));
   }
+}
+
+/** Streams that were opened before the call are connected, but their hellos may be unread. */
+function afterTurns(act: () => void, turns = 5): void {
+  setImmediate(turns === 0 ? act : () => afterTurns(act, turns - 1));
 }
 
 function done(): Reply {

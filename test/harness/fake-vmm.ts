@@ -32,7 +32,7 @@ import {
   State_Phase,
   VmmMessage,
 } from "../../cri-proto/generated/lightvm/vmm/v1/vmm.ts";
-import { encodeFrame, FrameDecoder } from "../../src/vmm/framing.ts";
+import { encodeFrame, FrameDecoder, LENGTH_BYTES } from "../../src/vmm/framing.ts";
 import { FakeAgent } from "./fake-agent.ts";
 import type { VmmBehaviour } from "./vmm-behaviour.ts";
 
@@ -239,6 +239,22 @@ function step(name: string) {
   return { name, nanoseconds: 5n, hypercalls: 2, bytesCopied: 1n };
 }
 
+/** Port forwarding: the guest answers when it has connected. */
+function answersLater(socket: Socket, { id, call }: ClientMessage): boolean {
+  const agentCall = call?.$case === "callAgent" ? call.value.call?.call : undefined;
+  if (agentCall?.$case !== "portForward" || agent === undefined) return false;
+  const { forwardId, port } = agentCall.value;
+  agent.streams.forward(forwardId, port, (error) => {
+    const code = AgentFailureCode.CODE_INTERNAL;
+    const body: AgentMessage["body"] =
+      error === undefined
+        ? { $case: "done", value: {} }
+        : { $case: "failure", value: { code, message: error.message } };
+    send(socket, id, { $case: "agentReply", value: { id: 1n, body } });
+  });
+  return true;
+}
+
 function serveControl(socket: Socket): (frame: Buffer) => void {
   controls.add(socket);
   socket.on("close", () => {
@@ -248,6 +264,7 @@ function serveControl(socket: Socket): (frame: Buffer) => void {
   });
   return (frame) => {
     const message = ClientMessage.decode(frame);
+    if (answersLater(socket, message)) return;
     const body = answer(message);
     if (message.call?.$case === "quit") {
       if (behaviour.ignoresQuit === true) return;
@@ -274,36 +291,48 @@ interface FileMessage {
 function serve(socket: Socket): void {
   const decoder = new FrameDecoder();
   let handle: ((frame: Buffer) => void) | undefined;
-  let streaming = false;
+  const receive = (chunk: Buffer) => {
+    for (const frame of decoder.push(chunk)) handle?.(frame);
+  };
   socket.on("error", () => undefined);
-  socket.on("data", (chunk: Buffer) => {
-    if (streaming) {
-      if (agent === undefined) socket.write(chunk);
-      return;
-    }
-    for (const frame of decoder.push(chunk)) {
-      if (handle !== undefined) {
-        handle(frame);
-        continue;
-      }
-      const hello = ClientHello.decode(frame);
-      if (hello.purpose === ClientHello_Purpose.PURPOSE_STREAM) {
-        streaming = true;
-        if (agent !== undefined && hello.stream !== undefined) {
-          agent.addStream(hello.stream, socket);
-          continue;
-        }
-        socket.write(`hello ${hello.stream?.containerId}\n`);
-      } else if (hello.purpose === ClientHello_Purpose.PURPOSE_FILE) {
+  // The hello comes whole: it is short, and written at once.
+  socket.once("readable", () => {
+    const chunk: Buffer | null = socket.read();
+    if (chunk === null) return;
+    const end = LENGTH_BYTES + chunk.readUInt32LE(0);
+    const hello = ClientHello.decode(chunk.subarray(LENGTH_BYTES, end));
+    const rest = chunk.subarray(end);
+    switch (hello.purpose) {
+      case ClientHello_Purpose.PURPOSE_STREAM:
+      case ClientHello_Purpose.PURPOSE_ATTACH:
+        if (rest.length > 0) socket.unshift(rest);
+        serveStream(socket, hello);
+        return;
+      case ClientHello_Purpose.PURPOSE_FILE:
         handle = serveFile(socket, hello.fileToken);
-      } else handle = serveControl(socket);
+        break;
+      default:
+        handle = serveControl(socket);
     }
+    socket.on("end", () => socket.end());
+    socket.on("data", receive);
+    receive(rest);
   });
+}
+
+function serveStream(socket: Socket, { endsStdin, purpose, stream }: ClientHello): void {
+  if (stream === undefined) return;
+  if (agent === undefined) {
+    socket.write(`hello ${stream.containerId}\n`);
+    socket.pipe(socket);
+  } else if (purpose === ClientHello_Purpose.PURPOSE_ATTACH) {
+    agent.streams.attach(stream, endsStdin, socket);
+  } else agent.streams.add(stream, socket);
 }
 
 dieIf("start");
 process.on("SIGUSR2", boot);
-createServer({ allowHalfOpen: false }, serve).listen(socketPath, () => {
+createServer({ allowHalfOpen: true }, serve).listen(socketPath, () => {
   appendFileSync(join(domains, "..", "started"), `${process.pid}\n`);
   serve(new Socket({ fd: 3, readable: true, writable: true }));
 });

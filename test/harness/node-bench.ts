@@ -49,6 +49,7 @@ export class NodeBench implements AsyncDisposable {
     this.endpoint.close();
     this.#life.database.close();
     await this.#life.server.close();
+    await this.context.streaming[Symbol.asyncDispose]();
     this.toolstackBench[Symbol.dispose]();
   }
 }

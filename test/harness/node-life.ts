@@ -6,6 +6,7 @@ import { PodStore } from "../../src/pod/pod-store.ts";
 import { Pods } from "../../src/pod/pods.ts";
 import { recover } from "../../src/pod/recovery.ts";
 import type { NodeContext } from "../../src/service/node-context.ts";
+import { StreamingServer } from "../../src/service/stream/streaming-server.ts";
 import { type Config, parseConfig } from "../../src/shared/config.ts";
 import { Database } from "../../src/shared/database.ts";
 import type { Logger } from "../../src/shared/logger.ts";
@@ -45,6 +46,16 @@ export async function startLife(
   await recover({ pods, toolstack, logger }, new AbortController().signal);
   const checkNode = () => toolstack.checkFiles();
   const metrics = new NodeMetrics();
-  const context: NodeContext = { config, logger, metrics, pods, images, toolstack, checkNode };
+  const streaming = await StreamingServer.listen(config.streaming, logger);
+  const context: NodeContext = {
+    config,
+    logger,
+    metrics,
+    pods,
+    images,
+    toolstack,
+    streaming,
+    checkNode,
+  };
   return { database, context, server: await CriServer.listen(context, config.socket) };
 }

@@ -2,15 +2,22 @@
 import type { Process } from "../../../cri-proto/generated/lightvm/agent/v1/agent.ts";
 import type { ContainerMetadata } from "../../pod/container-record.ts";
 
-/** A container's process as the agent wants it; `exec` replaces what an exec does differently. */
-export function agentProcess(
-  { config, process }: ContainerMetadata,
-  exec?: { readonly arguments: readonly string[] },
-): Process {
+/** What an exec does differently from its container's process. */
+export interface ExecWishes {
+  readonly arguments: readonly string[];
+  readonly terminal?: boolean;
+  readonly stdin?: boolean;
+}
+
+/** A container's process as the agent wants it, or one more beside it. */
+export function agentProcess({ config, process }: ContainerMetadata, exec?: ExecWishes): Process {
   const { security } = config;
+  const { terminal = false, stdin = false } = exec ?? config;
+  // As a login would do; whoever wants another terminal says so in the container's environment.
+  const hasTerm = process.environment.some((entry) => entry.startsWith("TERM="));
   return {
     arguments: [...(exec?.arguments ?? process.arguments)],
-    environment: [...process.environment],
+    environment: [...process.environment, ...(terminal && !hasTerm ? ["TERM=xterm"] : [])],
     workingDirectory: process.workingDirectory,
     user: {
       specification: process.user,
@@ -19,8 +26,8 @@ export function agentProcess(
       supplementalGroups: [...security.supplementalGroups],
       strictSupplementalGroups: security.strictSupplementalGroups,
     },
-    terminal: exec === undefined && config.terminal,
-    stdin: exec === undefined && config.stdin,
+    terminal,
+    stdin,
     effectiveCapabilities: [...process.capabilities],
     noNewPrivileges: security.noNewPrivileges,
     terminalWidth: 0,

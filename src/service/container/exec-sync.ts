@@ -2,13 +2,12 @@
 import { randomBytes } from "node:crypto";
 import type { Duplex } from "node:stream";
 import { type ProcessExited, Stream } from "../../../cri-proto/generated/lightvm/agent/v1/agent.ts";
-import type { Sandbox } from "../../pod/sandbox.ts";
 import { LightvmError } from "../../shared/errors.ts";
 import { waitFor } from "../../shared/wait.ts";
-import type { PodVm } from "../../toolstack/pod-vm.ts";
 import type { NodeContext } from "../node-context.ts";
 import { agentProcess } from "./agent-process.ts";
 import { type Collected, collect } from "./collect.ts";
+import { exitOfExec } from "./exec-exit.ts";
 
 /** Together they must fit into one gRPC message of 16 MiB, or the caller would get neither. */
 const MAX_STREAM_BYTES = 16_000_000;
@@ -51,7 +50,7 @@ export async function execSync(
   };
   const stdout = await open(Stream.STREAM_STDOUT);
   const stderr = await open(Stream.STREAM_STDERR);
-  const exit = exitOf(sandbox, vm, id, cleanup);
+  const exit = exitOfExec(sandbox, vm, id, cleanup);
   const process = agentProcess(container.metadata, { arguments: request.command });
   await vm.call({ $case: "exec", value: { ...id, process } }, { signal });
   let exited: ProcessExited;
@@ -77,26 +76,6 @@ export async function execSync(
 
 function destroy(socket: Duplex): void {
   socket.destroy();
-}
-
-/** The command's exit, or the end of the VM as an error. */
-function exitOf(
-  sandbox: Sandbox,
-  vm: PodVm,
-  id: { readonly containerId: string; readonly execId: string },
-  cleanup: AsyncDisposableStack,
-): Promise<ProcessExited> {
-  const { promise, resolve, reject } = Promise.withResolvers<ProcessExited>();
-  promise.catch(() => undefined);
-  const unsubscribe = vm.onProcessExited((exit) => {
-    if (exit.containerId === id.containerId && exit.execId === id.execId) resolve(exit);
-  });
-  cleanup.defer(unsubscribe);
-  cleanup.defer(
-    // Probes come for as long as the pod lives: a listener each on a promise would pile up.
-    sandbox.onEnd((message) => reject(new LightvmError("unavailable", message))),
-  );
-  return promise;
 }
 
 /** A process that the command has left behind may hold its streams: what came so far counts. */

@@ -45,6 +45,7 @@ function config(change: Partial<ContainerConfig>): ContainerConfig {
     logPath: "",
     terminal: false,
     stdin: false,
+    stdinOnce: false,
     stopSignal: "",
     resources: {
       cpuShares: 0,
