@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // `npm run demo`: boots a real Xen, runs one pod through its life with crictl, shows that it was a VM.
 import { readFile } from "node:fs/promises";
-import { basename } from "node:path";
+import { basename, join } from "node:path";
 import { nodeLibrary } from "../../native/build/node-library.ts";
 import { describeError, LightvmError } from "../../src/shared/errors.ts";
 import { Box } from "../box/box.ts";
@@ -12,8 +12,10 @@ import { Daemon } from "../framework/daemon.ts";
 import { busyboxImage } from "../framework/oci-image.ts";
 import { Registry } from "../framework/registry.ts";
 import { dumpDomains, tracesOfPods } from "../framework/traces.ts";
+import { showPool } from "./pool.ts";
 import { Steps } from "./steps.ts";
 
+const SETTINGS = join(import.meta.dirname, "..", "box", "settings", "config.toml");
 const POD = { name: "demo" };
 const SCRIPT = 'echo "hello from $(uname -s) $(uname -r), pid $$"; exec sleep 600';
 
@@ -63,7 +65,7 @@ async function assertNothingLeft(box: Box, before: readonly string[]): Promise<s
 }
 
 async function main(): Promise<void> {
-  const steps = new Steps(17);
+  const steps = new Steps(21);
   const library = await steps.step("Build (from the cache where nothing changed)", nodeLibrary);
   const how = hardwareVirtualization() ? "KVM" : "emulation, this processor has no svm or vmx";
   await using undo = new AsyncDisposableStack();
@@ -73,13 +75,18 @@ async function main(): Promise<void> {
     )
     .then((up) => undo.adopt(up, async (each) => await each.down()));
   const daemon = new Daemon(box);
-  await steps.step("Start lightvmd", () => daemon.start());
+  const settings = await readFile(SETTINGS, "utf8");
+  await steps.step("Start lightvmd", () => daemon.start({ config: settings }));
   const registry = undo.use(await steps.step("Start a registry", () => Registry.start(box)));
   const image = await steps.step("Push an image to it", () => pushImage(registry));
   const before = await tracesOfPods(box);
   const crictl = new Crictl(box);
   await steps.step("crictl pull", () => crictl.must(["pull", image], 120_000));
-  await demo(steps, box, crictl, image).catch(async (cause) => {
+  const shown = async () => {
+    await demo(steps, box, crictl, image);
+    await showPool(steps, daemon, crictl, settings);
+  };
+  await shown().catch(async (cause) => {
     const log = await daemon.log();
     throw new LightvmError("unavailable", `the demo failed; lightvmd's log ends:\n${log}`, {
       cause,

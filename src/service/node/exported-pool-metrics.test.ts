@@ -23,6 +23,7 @@ it("tells Prometheus what the pool holds and how it serves, as it is at that mom
     ],
     misses: { "smp-2cpu-64MiB-32slots": 2 },
     discarded: { surplus: 0, stale: 1, memory: 0, died: 0, failed: 0 },
+    leaving: 0,
     heldBack: "",
   };
   const metrics = new NodeMetrics();

@@ -39,6 +39,8 @@ export interface PoolMetrics {
   /** Flavor → pods that found no shell. */
   readonly misses: Readonly<Record<string, number>>;
   readonly discarded: Readonly<Record<DiscardReason, number>>;
+  /** Shells that are being destroyed. */
+  readonly leaving: number;
   /** Why the pool is not refilled further at the moment; "" when nothing keeps it. */
   readonly heldBack: string;
 }

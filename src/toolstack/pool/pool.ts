@@ -204,6 +204,7 @@ export class ShellPool {
       })),
       misses: this.#counters.misses,
       discarded: this.#counters.discarded,
+      leaving: this.#discarding.size,
       heldBack,
     };
   }
