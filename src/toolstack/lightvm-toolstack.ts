@@ -97,6 +97,17 @@ export class LightvmToolstack implements Toolstack {
     this.#pool.reconfigure(pool);
   }
 
+  async turn(signal: AbortSignal): Promise<Disposable> {
+    const turn = await this.#turns.enter(signal);
+    const precedence = this.#pool.giveWay();
+    return {
+      [Symbol.dispose]: () => {
+        precedence[Symbol.dispose]();
+        turn[Symbol.dispose]();
+      },
+    };
+  }
+
   async create(spec: PodVmSpec, signal: AbortSignal): Promise<PodVm> {
     checkSpec(spec);
     if (this.#creating.has(spec.id) || this.#links.shellOf(spec.id) !== undefined) {
@@ -113,11 +124,14 @@ export class LightvmToolstack implements Toolstack {
   async prepareShell(spec: PodVmSpec, signal: AbortSignal): Promise<PodShell> {
     checkSpec(spec);
     if (this.#links.shellOf(spec.id) !== undefined) throw alreadyExists(spec.id);
-    using _turn = await this.#turns.enter(signal);
     using _precedence = this.#pool.giveWay();
     await using undo = new AsyncDisposableStack();
     const flavor = this.#shells.flavorOf(spec);
-    const shell = undo.use(await this.#prepare(flavor, new Stopwatch(), signal));
+    const waiting = this.#pool.take(flavor, ["prepared"]);
+    const shell = undo.use(
+      waiting?.shell ?? (await this.#prepare(flavor, new Stopwatch(), signal)),
+    );
+    shell.hurry();
     this.#links.add(spec.id, shell.id);
     undo.defer(() => this.#links.remove(spec.id));
     const bootTimeoutMs = this.#options.config.vm.boot_timeout_seconds * 1000;
@@ -166,9 +180,7 @@ export class LightvmToolstack implements Toolstack {
   /** From the pool if a shell waits there that comes up, from nothing otherwise. */
   async #create(spec: PodVmSpec, signal: AbortSignal): Promise<PodVm> {
     const stopwatch = new Stopwatch();
-    using _turn = await this.#turns.enter(signal);
     using _precedence = this.#pool.giveWay();
-    stopwatch.step("wait for a turn");
     const flavor = this.#shells.flavorOf(spec);
     const waiting = this.#pool.take(flavor);
     if (waiting !== undefined) {

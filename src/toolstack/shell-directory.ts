@@ -65,8 +65,10 @@ export class ShellDirectory {
 
   /** Removes everything; no error when nothing is there. */
   async remove(): Promise<void> {
-    await rm(this.jail, { recursive: true, force: true });
-    await rm(this.path, { recursive: true, force: true });
+    // A process that is just ending may write once more while the files go.
+    const options = { recursive: true, force: true, maxRetries: 3 };
+    await rm(this.jail, options);
+    await rm(this.path, options);
   }
 
   /** Replaces the record, whole or not at all. Synchronous: nothing can come in between. */

@@ -23,6 +23,12 @@ export interface DomainUsage {
 /** Makes, finds again and cleans up the VMs of pods. The only way from a service to a domain. */
 export interface Toolstack {
   /**
+   * Waits in the line of pods that are being started; dispose of it once the pod is ready. So many
+   * start at once as the node can carry, in the order in which they came, and background work stands
+   * back meanwhile. Throws "cancelled".
+   */
+  turn(signal: AbortSignal): Promise<Disposable>;
+  /**
    * Builds, boots and returns a VM whose agent answers. Undoes everything when it throws:
    * resource-exhausted (no Xen memory), unavailable (no Xen, agent never answered, guest died at
    * boot: the message then ends with the last lines of the boot log), cancelled.

@@ -30,6 +30,7 @@ export async function runPodSandbox(
     createdAt: now(),
   });
   onFailure(undo, logger, "the sandbox's record", () => pods.removeSandbox(sandbox));
+  using _turn = await toolstack.turn(signal);
   if (sandbox.unikernel !== undefined) {
     await holdShell(context, sandbox, sandbox.unikernel, signal);
     undo.move();

@@ -80,6 +80,24 @@ describe("a pod whose flavor waits in the pool", () => {
   });
 });
 
+it("a pod that brings its own kernel takes a prepared shell and no other", async () => {
+  const flavors = [
+    { memory_mib: 64, size: 1, level: "booted" },
+    { memory_mib: 32, size: 1, level: "prepared" },
+  ];
+  using bench = new ToolstackBench({ guest: "boots" }, { pool: { flavors } });
+  const toolstack = await filled(bench, 2);
+  const domids = bench.hypervisor.listDomains().map(({ domid }) => domid);
+  const large = await toolstack.prepareShell(bench.spec("a"), bench.signal);
+  const small = await toolstack.prepareShell(
+    { ...bench.spec("b"), memoryBytes: 32 * MIB },
+    bench.signal,
+  );
+  expect([large, small].map(({ domid }) => domids.includes(domid))).toEqual([false, true]);
+  await Promise.all([large.destroy(), small.destroy()]);
+  await drained(bench, toolstack);
+});
+
 it("a pod of another flavor is built from nothing, and the pool learns it", async () => {
   using bench = new ToolstackBench({ guest: "boots" }, { pool: pool(1) });
   const toolstack = await filled(bench, 1);
@@ -102,6 +120,7 @@ it("serves a burst of 50 pods against a pool of 10 in order, without a failure",
   const vms = await Promise.all(
     Array.from({ length: 50 }, async (_, n) => {
       const spec = { ...bench.spec(), id: n.toString(16).padStart(64, "0") };
+      using _turn = await toolstack.turn(bench.signal);
       const vm = await toolstack.create(spec, bench.signal);
       order.push(n);
       return vm;

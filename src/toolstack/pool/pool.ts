@@ -6,6 +6,7 @@ import { xenMemoryOf } from "../admission.ts";
 import type { DomainWatch } from "../domain-watch.ts";
 import { type Flavor, flavorName } from "../flavor.ts";
 import { shellIds } from "../shell-directory.ts";
+import { SHELL_LEVELS, type ShellLevel } from "../shell-record.ts";
 import type { Shells } from "../shells.ts";
 import { adoptShell } from "./adopt-shell.ts";
 import { Demand } from "./demand.ts";
@@ -72,13 +73,18 @@ export class ShellPool {
     });
   }
 
-  /** Takes the best shell of a flavor; undefined when none waits. The caller owns it. */
-  take(flavor: Flavor): WaitingShell | undefined {
+  /**
+   * Takes the best shell of a flavor that is at one of these levels; undefined when none waits. The
+   * caller owns it.
+   */
+  take(flavor: Flavor, levels: readonly ShellLevel[] = SHELL_LEVELS): WaitingShell | undefined {
     if (!this.#isOn()) return undefined;
-    this.#demand.note(flavor);
+    // What the pool would learn to make must be of use to whoever asks for it.
+    if (levels.includes(this.#config.level)) this.#demand.note(flavor);
     const name = flavorName(flavor);
     const stamp = this.#stampOf(flavor);
-    for (let waiting = this.#waiting.take(name); waiting; waiting = this.#waiting.take(name)) {
+    const next = () => this.#waiting.take(name, levels);
+    for (let waiting = next(); waiting !== undefined; waiting = next()) {
       if (waiting.shell.plan.recipe.stamp === stamp) {
         this.#counters.of(kindOf({ flavor, level: waiting.level })).hits += 1;
         return waiting;

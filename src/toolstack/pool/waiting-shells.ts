@@ -36,11 +36,13 @@ export class WaitingShells {
     this.#watching.set(waiting, watching);
   }
 
-  /** Takes out the best shell of a flavor: the one that is furthest, then the oldest. */
-  take(flavor: string): WaitingShell | undefined {
-    const ofFlavor = this.all().filter(({ shell }) => flavorName(shell.plan.flavor) === flavor);
-    let best = ofFlavor[0];
-    for (const each of ofFlavor) {
+  /** Takes out the best of these shells: the one that is furthest, then the oldest. */
+  take(flavor: string, levels: readonly ShellLevel[]): WaitingShell | undefined {
+    const fitting = this.all().filter(
+      ({ shell, level }) => flavorName(shell.plan.flavor) === flavor && levels.includes(level),
+    );
+    let best = fitting[0];
+    for (const each of fitting) {
       if (best !== undefined && rank(each) > rank(best)) best = each;
     }
     if (best !== undefined) this.remove(best);
