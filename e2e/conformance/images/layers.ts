@@ -14,6 +14,11 @@ export function file(path: string, content: string | Uint8Array, mode = 0o644): 
   return { name: path, mode, content };
 }
 
+/** One more name of a program. containerd gives what both name the mode that stands here. */
+export function hardLink(path: string, target: string): LayerEntry {
+  return { name: path, type: "link", linkname: target, mode: 0o755 };
+}
+
 /** What every image starts with: Debian's merged /usr, and whom /etc knows. */
 export const SKELETON: readonly LayerEntry[] = [
   ...["usr", "usr/bin", "usr/sbin", "usr/lib", "usr/lib64", "usr/lib/x86_64-linux-gnu"].map(

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { runInDebian } from "../../../native/build/debian-folder.ts";
 import type { LayerEntry } from "../../framework/oci-image.ts";
-import { directory, file, filesOf, SKELETON } from "./layers.ts";
+import { directory, file, filesOf, hardLink, SKELETON } from "./layers.ts";
 
 const BUSYBOX = "usr/bin/busybox";
 
@@ -14,9 +14,7 @@ export async function userLand(folder: string): Promise<readonly LayerEntry[]> {
   return [
     ...SKELETON,
     ...(await filesOf(folder, [`/${BUSYBOX}`, "/usr/bin/pgrep", "/usr/bin/ipcs"])),
-    ...applets.map(
-      (name): LayerEntry => ({ name: `usr/bin/${name}`, type: "link", linkname: BUSYBOX }),
-    ),
+    ...applets.map((name): LayerEntry => hardLink(`usr/bin/${name}`, BUSYBOX)),
   ];
 }
 
@@ -63,7 +61,7 @@ export async function httpd(folder: string): Promise<readonly LayerEntry[]> {
   ].join("\n");
   return [
     ...(await filesOf(folder, ["/usr/sbin/apache2", ...HTTPD_MODULES.map(path)])),
-    { name: "usr/sbin/httpd", type: "link", linkname: "usr/sbin/apache2" },
+    hardLink("usr/sbin/httpd", "usr/sbin/apache2"),
     directory("etc/apache2"),
     file("etc/apache2/apache2.conf", settings),
     directory("var/www"),
