@@ -5,50 +5,19 @@
 import { execFileSync, spawnSync } from "node:child_process";
 import { cpSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { join, resolve } from "node:path";
+import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import {
+  describeSchemas,
+  type EnumDescriptor,
+  type FileDescriptorSet,
+  type MessageDescriptor,
+  OWN_SCHEMAS,
+} from "../harness/descriptors.ts";
 
 /** The release that cri-proto/runtime/v1 follows. */
 const CRI_API = "k8s.io/cri-api@v0.37.2";
-const REPOSITORY = resolve(import.meta.dirname, "../..");
 const PACKAGE = "runtime.v1";
-
-interface EnumDescriptor {
-  readonly name: string;
-  readonly value?: readonly { readonly name: string; readonly number?: number }[];
-}
-interface MessageDescriptor {
-  readonly name: string;
-  readonly field?: readonly {
-    readonly name: string;
-    readonly number: number;
-    readonly label: string;
-    readonly type: string;
-    readonly typeName?: string;
-    readonly oneofIndex?: number;
-    readonly proto3Optional?: boolean;
-  }[];
-  readonly nestedType?: readonly MessageDescriptor[];
-  readonly enumType?: readonly EnumDescriptor[];
-  readonly options?: { readonly mapEntry?: boolean };
-}
-interface FileDescriptorSet {
-  readonly file: readonly {
-    readonly package: string;
-    readonly messageType?: readonly MessageDescriptor[];
-    readonly enumType?: readonly EnumDescriptor[];
-    readonly service?: readonly {
-      readonly name: string;
-      readonly method: readonly {
-        readonly name: string;
-        readonly inputType: string;
-        readonly outputType: string;
-        readonly clientStreaming?: boolean;
-        readonly serverStreaming?: boolean;
-      }[];
-    }[];
-  }[];
-}
 
 /** One line for each thing that the two ends of a connection must agree on. */
 function wireFacts(set: FileDescriptorSet): string[] {
@@ -89,14 +58,6 @@ function wireFacts(set: FileDescriptorSet): string[] {
   return facts.sort();
 }
 
-function describeModule(directory: string): FileDescriptorSet {
-  const buf = join(REPOSITORY, "node_modules/.bin/buf");
-  const words = ["build", directory, "--as-file-descriptor-set", "-o", "-#format=json"];
-  return JSON.parse(
-    execFileSync(buf, words, { encoding: "utf8", maxBuffer: 64 * 1024 * 1024 }),
-  ) as FileDescriptorSet;
-}
-
 function downloadCriApi(): string {
   const text = execFileSync("go", ["mod", "download", "-json", CRI_API], {
     // The module asks for a newer Go than a distribution may have.
@@ -121,8 +82,8 @@ describe.skipIf(!hasGo)(`cri-proto/runtime/v1 against ${CRI_API}`, () => {
   it("is identical on the wire", { timeout: 120_000 }, () => {
     const theirs = join(downloadCriApi(), "pkg/apis/runtime/v1/api.proto");
     cpSync(theirs, join(scratch, "runtime", "v1", "api.proto"));
-    const expected = wireFacts(describeModule(scratch));
+    const expected = wireFacts(describeSchemas(scratch));
     expect(expected.length).toBeGreaterThan(800);
-    expect(wireFacts(describeModule(join(REPOSITORY, "cri-proto")))).toEqual(expected);
+    expect(wireFacts(describeSchemas(OWN_SCHEMAS))).toEqual(expected);
   });
 });

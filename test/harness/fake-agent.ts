@@ -83,7 +83,7 @@ export class FakeAgent {
     }
     const memoryLimit = resources?.memoryLimitBytes ?? 0n;
     this.#containers.set(containerId, { arguments: words, running: false, memoryLimit });
-    return done();
+    return { $case: "containerCreated", value: { uid: 1000, gid: 1000, groups: [1000, 2000] } };
   }
 
   /** One second of CPU time and a MiB of memory for each container. */
