@@ -7,6 +7,7 @@ import {
   type ContainerStatus as WireStatus,
 } from "../../cri-proto/generated/runtime/v1/container.ts";
 import type { ContainerResources } from "../../cri-proto/generated/runtime/v1/resources.ts";
+import type { ContainerUser } from "../../cri-proto/generated/runtime/v1/security.ts";
 import type { Container, ContainerState } from "../pod/container.ts";
 import type { ContainerFilter } from "../service/container/list.ts";
 import { wireSignal } from "./signal-names.ts";
@@ -57,7 +58,7 @@ export function containerStatusMessage(container: Container): WireStatus {
     logPath,
     resources: resources(container),
     imageId,
-    user: undefined,
+    user: userMessage(container),
     stopSignal: wireSignal(process.stopSignal),
   };
 }
@@ -81,6 +82,18 @@ function domainState(state: WireState): ContainerState {
 function imageSpec({ metadata }: Container): ImageSpec {
   const { annotations, reference, runtimeHandler, userSpecifiedImage } = metadata.config.image;
   return { image: reference, annotations, userSpecifiedImage, runtimeHandler, imageRef: "" };
+}
+
+function userMessage({ status: { user } }: Container): ContainerUser | undefined {
+  if (user === undefined) return undefined;
+  const { gid, supplementalGroups, uid } = user;
+  return {
+    linux: {
+      uid: BigInt(uid),
+      gid: BigInt(gid),
+      supplementalGroups: supplementalGroups.map(BigInt),
+    },
+  };
 }
 
 function resources({ resources: limits }: Container): ContainerResources {

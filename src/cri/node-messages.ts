@@ -33,10 +33,10 @@ export function statusMessage(
     info,
     runtimeHandlers: RUNTIME_HANDLERS.map((name) => ({
       name,
-      features: { recursiveReadOnlyMounts: false, userNamespaces: false },
+      features: { recursiveReadOnlyMounts: false, userNamespaces: true },
     })),
     features: {
-      supplementalGroupsPolicy: false,
+      supplementalGroupsPolicy: true,
       userNamespacesHostNetwork: false,
       mountOptions: false,
     },

@@ -2,10 +2,16 @@
 import type { RuntimeServiceServer } from "../../cri-proto/generated/runtime/v1/api.ts";
 import { runtimeConditions, runtimeDetails } from "../service/node/status.ts";
 import type { NodeContext } from "../service/node-context.ts";
+import { nodePaths } from "../shared/paths.ts";
 import type { Implemented } from "./implemented.ts";
 import { info } from "./info.ts";
 import { runtimeConfigMessage, statusMessage, versionMessage } from "./node-messages.ts";
 import { unary } from "./unary.ts";
+
+/** Under the name and key where containerd tells it; clients look there for the containers' disk. */
+function configInfo({ config }: NodeContext): string {
+  return JSON.stringify({ stateDir: nodePaths(config).images });
+}
 
 /** Verbs about the runtime itself. */
 export function nodeVerbs(context: NodeContext): Implemented<RuntimeServiceServer> {
@@ -14,9 +20,10 @@ export function nodeVerbs(context: NodeContext): Implemented<RuntimeServiceServe
     version: unary("Version", "quiet", logger, () => versionMessage()),
     status: unary("Status", "quiet", logger, ({ verbose }) => {
       const conditions = runtimeConditions(context);
+      const details = info(verbose, () => runtimeDetails(context));
       return statusMessage(
         conditions,
-        info(verbose, () => runtimeDetails(context)),
+        verbose ? { ...details, config: configInfo(context) } : details,
       );
     }),
     runtimeConfig: unary("RuntimeConfig", "quiet", logger, () => runtimeConfigMessage()),

@@ -8,7 +8,8 @@ import type { RunPodSandboxRequest } from "../../cri-proto/generated/runtime/v1/
 import type { SandboxConfig } from "../pod/sandbox-record.ts";
 import { checkRuntimeHandler } from "../service/node/runtime-handlers.ts";
 import { invalid, natural, oneLine, required, safeNumber, unsupported } from "./checks.ts";
-import { checkProfiles, podNamespaces } from "./security-request.ts";
+import { podNamespaces, userNamespace } from "./namespace-request.ts";
+import { checkAppArmor } from "./security-request.ts";
 
 /** Linux allows a host name of 64 bytes; DNS a label of 63. */
 const MAX_HOSTNAME = 63;
@@ -34,6 +35,7 @@ export function sandboxConfig(request: RunPodSandboxRequest): SandboxConfig {
     annotations: config.annotations,
     runtimeHandler: request.runtimeHandler,
     namespaces: podNamespaces(config.linux?.securityContext?.namespaceOptions),
+    userNamespace: userNamespace(config.linux?.securityContext?.namespaceOptions?.usernsOptions),
     resources: resources(config.linux),
   };
 }
@@ -72,8 +74,7 @@ function dns(config: DNSConfig | undefined): SandboxConfig["dns"] {
 }
 
 function sysctls(linux: LinuxPodSandboxConfig | undefined): Record<string, string> {
-  const security = linux?.securityContext;
-  checkProfiles(security?.seccomp, security?.apparmor);
+  checkAppArmor(linux?.securityContext?.apparmor);
   for (const name of Object.keys(linux?.sysctls ?? {})) {
     if (!/^[a-zA-Z0-9_]+([./][a-zA-Z0-9_-]+)+$/.test(name)) {
       throw invalid(`"${name}" cannot be a sysctl`);

@@ -6,8 +6,12 @@ import {
   PodSandboxState,
   type PodSandboxStatus,
 } from "../../cri-proto/generated/runtime/v1/sandbox.ts";
-import { NamespaceMode } from "../../cri-proto/generated/runtime/v1/security.ts";
+import {
+  NamespaceMode,
+  type UserNamespace,
+} from "../../cri-proto/generated/runtime/v1/security.ts";
 import type { Sandbox, SandboxState } from "../pod/sandbox.ts";
+import type { SandboxConfig } from "../pod/sandbox-record.ts";
 import type { SandboxFilter } from "../service/sandbox/list.ts";
 
 /** A sandbox in a list. */
@@ -26,7 +30,7 @@ export function podSandbox(sandbox: Sandbox): PodSandbox {
 
 /** All about a sandbox. It has no network, so there is no address to tell. */
 export function podSandboxStatusMessage(sandbox: Sandbox): PodSandboxStatus {
-  const { namespaces } = sandbox.metadata.config;
+  const { namespaces, userNamespace } = sandbox.metadata.config;
   return {
     ...podSandbox(sandbox),
     network: undefined,
@@ -37,7 +41,7 @@ export function podSandboxStatusMessage(sandbox: Sandbox): PodSandboxStatus {
           pid: wireNamespace(namespaces.pid),
           ipc: wireNamespace(namespaces.ipc),
           targetId: "",
-          usernsOptions: undefined,
+          usernsOptions: userNamespaceMessage(userNamespace),
         },
       },
     },
@@ -65,6 +69,16 @@ function wireState(state: SandboxState): PodSandboxState {
 
 function domainState(state: PodSandboxState): SandboxState {
   return state === PodSandboxState.SANDBOX_READY ? "ready" : "not-ready";
+}
+
+function userNamespaceMessage(mappings: SandboxConfig["userNamespace"]): UserNamespace | undefined {
+  if (mappings === undefined) return undefined;
+  const { gids, uids } = mappings;
+  return {
+    mode: NamespaceMode.POD,
+    uids: [{ ...uids, containerId: 0 }],
+    gids: [{ ...gids, containerId: 0 }],
+  };
 }
 
 function wireNamespace(mode: "pod" | "container"): NamespaceMode {

@@ -1,92 +1,102 @@
 // SPDX-License-Identifier: Apache-2.0
 import {
   type LinuxContainerSecurityContext,
-  NamespaceMode,
-  type NamespaceOption,
   type SecurityProfile,
   SecurityProfile_ProfileType,
   SupplementalGroupsPolicy,
 } from "../../cri-proto/generated/runtime/v1/security.ts";
 import type { ContainerConfig } from "../pod/container-record.ts";
-import type { SandboxConfig } from "../pod/sandbox-record.ts";
-import { invalid, unsupported } from "./checks.ts";
+import { invalid, oneLine, unsupported } from "./checks.ts";
+import { containerNamespaces } from "./namespace-request.ts";
 
 /** Linux ids are 32 bits wide, and the last value means "none". */
 const MAX_ID = 0xffff_fffen;
-
-/** Namespaces of a pod or container. Those of the node are out of reach from inside a VM. */
-export function podNamespaces(options: NamespaceOption | undefined): SandboxConfig["namespaces"] {
-  checkUserNamespace(options);
-  const mode = (wanted: NamespaceMode | undefined, what: string) => {
-    switch (wanted) {
-      case undefined:
-      case NamespaceMode.POD:
-        return "pod" as const;
-      case NamespaceMode.CONTAINER:
-        return "container" as const;
-      case NamespaceMode.NODE:
-        throw invalid(
-          `the host's ${what} namespace (mode NODE) is not possible: the pod is a VM of its own`,
-        );
-      case NamespaceMode.TARGET:
-        throw unsupported(`sharing the ${what} namespace of another container (mode TARGET)`);
-      default:
-        throw invalid(`there is no namespace mode ${wanted}`);
-    }
-  };
-  return {
-    network: mode(options?.network, "network"),
-    pid: mode(options?.pid, "pid"),
-    ipc: mode(options?.ipc, "ipc"),
-  };
-}
-
-function checkUserNamespace(options: NamespaceOption | undefined): void {
-  const user = options?.usernsOptions;
-  if (user !== undefined && (user.uids.length > 0 || user.gids.length > 0)) {
-    throw unsupported("user namespaces with id mappings");
-  }
-}
-
-/** Profiles of the node cannot be loaded into a guest. */
-export function checkProfiles(
-  seccomp: SecurityProfile | undefined,
-  apparmor: SecurityProfile | undefined,
-): void {
-  for (const [kind, profile] of [
-    ["seccomp", seccomp],
-    ["AppArmor", apparmor],
-  ] as const) {
-    if (profile?.profileType === SecurityProfile_ProfileType.Localhost) {
-      throw unsupported(`the ${kind} profile "${profile.localhostRef}" of the node`);
-    }
-  }
-}
 
 /** What a container's processes may do. */
 export function containerSecurity(
   context: LinuxContainerSecurityContext | undefined,
 ): ContainerConfig["security"] {
-  podNamespaces(context?.namespaceOptions);
-  checkProfiles(context?.seccomp, context?.apparmor);
+  checkAppArmor(context?.apparmor, context?.apparmorProfile);
   const { capabilities } = context ?? {};
-  if ((capabilities?.addAmbientCapabilities ?? []).length > 0) {
-    throw unsupported("ambient capabilities");
-  }
+  const ambient = capabilities?.addAmbientCapabilities ?? [];
   return {
     privileged: context?.privileged ?? false,
     user: user(context),
     supplementalGroups: (context?.supplementalGroups ?? []).map((group) =>
       linuxId(group, "a supplemental group"),
     ),
-    strictSupplementalGroups: context?.supplementalGroupsPolicy === SupplementalGroupsPolicy.Strict,
-    addCapabilities: capabilities?.addCapabilities ?? [],
+    strictSupplementalGroups: strictGroups(context?.supplementalGroupsPolicy),
+    // What is ambient must be permitted first.
+    addCapabilities: [...(capabilities?.addCapabilities ?? []), ...ambient],
     dropCapabilities: capabilities?.dropCapabilities ?? [],
+    ambientCapabilities: ambient,
     noNewPrivileges: context?.noNewPrivs ?? false,
     readOnlyRoot: context?.readonlyRootfs ?? false,
-    maskedPaths: context?.maskedPaths ?? [],
-    readOnlyPaths: context?.readonlyPaths ?? [],
+    maskedPaths: (context?.maskedPaths ?? []).map((path) => absolutePath(path, "masked_paths")),
+    readOnlyPaths: (context?.readonlyPaths ?? []).map((path) =>
+      absolutePath(path, "readonly_paths"),
+    ),
+    seccomp: seccomp(context?.seccomp, context?.seccompProfilePath),
+    namespaces: containerNamespaces(context?.namespaceOptions),
   };
+}
+
+/** Profiles are loaded into a kernel, and the node's is not the pod's. */
+export function checkAppArmor(profile: SecurityProfile | undefined, deprecated = ""): void {
+  const old = /^localhost\/(.*)$/.exec(deprecated)?.[1];
+  const named = profile?.profileType === SecurityProfile_ProfileType.Localhost;
+  const name = named ? profile.localhostRef : profile === undefined ? old : undefined;
+  if (name === undefined) return;
+  throw unsupported(
+    `the AppArmor profile "${name}": it is loaded into the node's kernel, and a pod has a kernel of its own; leave it out, or use a seccomp profile, which works`,
+  );
+}
+
+/** No profile at all means no filter, as the CRI's own tests have it. */
+export function seccomp(
+  profile: SecurityProfile | undefined,
+  deprecated = "",
+): ContainerConfig["security"]["seccomp"] {
+  if (profile === undefined) return deprecatedSeccomp(deprecated);
+  switch (profile.profileType) {
+    case SecurityProfile_ProfileType.RuntimeDefault:
+      return { kind: "runtime-default" };
+    case SecurityProfile_ProfileType.Unconfined:
+      return { kind: "unconfined" };
+    case SecurityProfile_ProfileType.Localhost:
+      return localSeccomp(profile.localhostRef);
+    default:
+      throw invalid(`there is no type ${profile.profileType} of seccomp profiles`);
+  }
+}
+
+/** As kubelets before 1.19 wrote it: one string for all. */
+function deprecatedSeccomp(text: string): ContainerConfig["security"]["seccomp"] {
+  if (text === "" || text === "unconfined") return { kind: "unconfined" };
+  if (text === "runtime/default" || text === "docker/default") return { kind: "runtime-default" };
+  if (text.startsWith("localhost/")) return localSeccomp(text.slice("localhost/".length));
+  throw invalid(`"${text}" is no seccomp profile`);
+}
+
+function localSeccomp(path: string): ContainerConfig["security"]["seccomp"] {
+  return { kind: "localhost", path: absolutePath(path, "the seccomp profile") };
+}
+
+function absolutePath(path: string, what: string): string {
+  if (!path.startsWith("/")) throw invalid(`${what} of "${path}" is not absolute`);
+  return oneLine(path, what);
+}
+
+function strictGroups(policy: SupplementalGroupsPolicy | undefined): boolean {
+  switch (policy) {
+    case undefined:
+    case SupplementalGroupsPolicy.Merge:
+      return false;
+    case SupplementalGroupsPolicy.Strict:
+      return true;
+    default:
+      throw invalid(`there is no policy ${policy} for supplemental groups`);
+  }
 }
 
 /** "uid", "uid:gid", "name", "name:gid", or "" for the image's user. */

@@ -57,10 +57,27 @@ export const containerConfigSchema = z.object({
     strictSupplementalGroups: z.boolean(),
     addCapabilities: z.array(z.string()),
     dropCapabilities: z.array(z.string()),
+    ambientCapabilities: z.array(z.string()).default([]),
     noNewPrivileges: z.boolean(),
     readOnlyRoot: z.boolean(),
     maskedPaths: z.array(z.string()),
     readOnlyPaths: z.array(z.string()),
+    seccomp: z
+      .discriminatedUnion("kind", [
+        z.object({ kind: z.literal("unconfined") }),
+        z.object({ kind: z.literal("runtime-default") }),
+        /** A profile of the node; absolute. */
+        z.object({ kind: z.literal("localhost"), path: z.string() }),
+      ])
+      .default({ kind: "unconfined" }),
+    namespaces: z
+      .object({
+        pid: z.enum(["pod", "container", "target"]),
+        ipc: z.enum(["pod", "container"]),
+        /** Id of the container whose processes are seen; "" unless pid is "target". */
+        pidTarget: z.string(),
+      })
+      .default({ pid: "container", ipc: "pod", pidTarget: "" }),
   }),
 });
 export type ContainerConfig = Readonly<z.output<typeof containerConfigSchema>>;
@@ -115,6 +132,10 @@ export const containerStatusSchema = z.object({
   version: z.literal(1),
   /** CreateContainer has come to its end; before that nobody is told of the container. */
   created: z.boolean(),
+  /** Who the first process is, as the guest resolved it in the image. */
+  user: z
+    .object({ uid: z.number(), gid: z.number(), supplementalGroups: z.array(z.number()) })
+    .optional(),
   /** StartContainer has been sent to the guest, which may or may not have seen it. */
   starting: z.boolean(),
   startedAt: nanoseconds.optional(),

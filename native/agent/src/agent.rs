@@ -25,6 +25,7 @@ use crate::launcher::Launcher;
 use crate::process::{Process, ProcessKey};
 use crate::shutdown::Shutdown;
 use crate::uevents::{Uevents, timespec};
+use crate::user_namespace::UserNamespace;
 use crate::vsock::Host;
 use crate::waiting::Waiting;
 
@@ -56,6 +57,10 @@ pub struct Agent {
     pub(crate) forwards: Forwards,
     pub(crate) waiting: Vec<Waiting>,
     pub(crate) shutdown: Option<Shutdown>,
+    /// The pod's own, if it is to have one.
+    pub(crate) user_namespace: Option<UserNamespace>,
+    /// First of the pid namespace that containers share, once one wants that.
+    pub(crate) pod_init: Option<Pid>,
     children: SignalFd,
     uevents: Uevents,
     scratch: Vec<u8>,
@@ -98,6 +103,8 @@ impl Agent {
             forwards: Forwards::default(),
             waiting: Vec::new(),
             shutdown: None,
+            user_namespace: None,
+            pod_init: None,
             children,
             uevents,
             scratch: vec![0; SCRATCH_BYTES],
@@ -200,6 +207,9 @@ impl Agent {
     }
 
     fn ended(&mut self, pid: Pid, status: WaitStatus) {
+        if self.pod_init == Some(pid) {
+            self.pod_init = None;
+        }
         // Others are launches that failed.
         let found = self
             .processes
@@ -220,6 +230,10 @@ impl Agent {
         );
         if key.exec_id.is_empty() {
             container.phase = Phase::Ended;
+            // In a pid namespace of its own they have gone with it; in a shared one they have not.
+            if let Err(error) = container.cgroup.kill() {
+                eprintln!("lightvm-agent: could not end the rest of a container: {error}");
+            }
         }
     }
 

@@ -4,8 +4,9 @@
 use std::io;
 
 use lightvm_protocol::agent::{
-    Empty, Exec, GetStats, HostMessage, ProcessStarted, RemoveContainer, ResizeTerminal, Signal,
-    StartContainer, UpdateResources, agent_message::Body, failure::Code, host_message::Call,
+    ConfigureSandbox, Empty, Exec, GetStats, HostMessage, ProcessStarted, RemoveContainer,
+    ResizeTerminal, Signal, StartContainer, UpdateResources, agent_message::Body, failure::Code,
+    host_message::Call,
 };
 use nix::errno::Errno;
 use nix::sys::signal::kill;
@@ -14,10 +15,12 @@ use nix::unistd::Pid;
 use crate::agent::Agent;
 use crate::container::{Container, Phase};
 use crate::error::{CallError, During};
+use crate::launcher::Surroundings;
 use crate::process::{Process, ProcessKey, Streams};
 use crate::sandbox;
 use crate::shutdown::Shutdown;
 use crate::stats;
+use crate::user_namespace::UserNamespace;
 use crate::waiting::DeviceCall;
 
 /// Highest signal number of Linux.
@@ -31,7 +34,7 @@ impl Agent {
         let id = message.id;
         let outcome = match message.call {
             Some(Call::CreateContainer(request)) => {
-                return self.do_or_wait(id, DeviceCall::CreateContainer(request));
+                return self.do_or_wait(id, DeviceCall::CreateContainer(Box::new(request)));
             }
             Some(Call::ConfigureNetwork(request)) => {
                 return self.do_or_wait(id, DeviceCall::ConfigureNetwork(request));
@@ -59,7 +62,7 @@ impl Agent {
             return Err(CallError::precondition("the guest is shutting down"));
         }
         match call {
-            Call::ConfigureSandbox(settings) => sandbox::configure(&settings).map(done),
+            Call::ConfigureSandbox(settings) => self.configure_sandbox(&settings).map(done),
             Call::StartContainer(request) => self.start_container(&request),
             Call::Signal(request) => self.signal(&request).map(done),
             Call::RemoveContainer(request) => self.remove_container(&request).map(done),
@@ -73,6 +76,14 @@ impl Agent {
                 Err(CallError::internal("this call takes its own way"))
             }
         }
+    }
+
+    fn configure_sandbox(&mut self, settings: &ConfigureSandbox) -> Result<(), CallError> {
+        sandbox::configure(settings)?;
+        if let Some(wanted) = &settings.user_namespace {
+            self.user_namespace = Some(UserNamespace::create(&self.paths.program, wanted)?);
+        }
+        Ok(())
     }
 
     fn container(&self, id: &str) -> Result<&Container, CallError> {
@@ -95,9 +106,15 @@ impl Agent {
         let launch = container.launch_first()?;
         let streams = Streams::open(&*self.host, &key, &launch.process)?;
         let oom_kills = container.cgroup.oom_kills();
-        let started = self
-            .launcher
-            .start(&launch, &streams.theirs, None, &container.cgroup)?;
+        let neighbour = self.neighbour(&container.isolation())?;
+        // Looked up anew: the neighbour may just have been started.
+        let container = self.container(id)?;
+        let started = self.launcher.start(
+            &launch,
+            &streams.theirs,
+            neighbour,
+            self.surroundings(container),
+        )?;
         let process = Process::new(started.pid, streams, started.terminal, oom_kills)
             .during("connect the process's streams")?;
         if let Some(container) = self.containers.get_mut(id) {
@@ -113,20 +130,10 @@ impl Agent {
             process,
         } = request;
         let container = self.container(container_id)?;
-        let first = ProcessKey {
-            container_id: container_id.clone(),
-            exec_id: String::new(),
-        };
-        let running = self
-            .processes
-            .get(&first)
-            .filter(|first| first.is_running());
-        let neighbour = running.map(|first| first.pid).ok_or_else(|| {
-            CallError::precondition(format!("the container {container_id} does not run"))
-        })?;
+        let neighbour = self.first_process(container_id)?;
         let key = ProcessKey {
+            container_id: container_id.clone(),
             exec_id: exec_id.clone(),
-            ..first
         };
         if exec_id.is_empty() || self.processes.contains_key(&key) {
             return Err(CallError::new(
@@ -140,12 +147,22 @@ impl Agent {
         let launch = container.launch(process)?;
         let streams = Streams::open(&*self.host, &key, process)?;
         let oom_kills = container.cgroup.oom_kills();
-        let started =
-            self.launcher
-                .start(&launch, &streams.theirs, Some(neighbour), &container.cgroup)?;
+        let started = self.launcher.start(
+            &launch,
+            &streams.theirs,
+            Some(neighbour),
+            self.surroundings(container),
+        )?;
         let process = Process::new(started.pid, streams, started.terminal, oom_kills)
             .during("connect the process's streams")?;
         Ok(self.started(key, process))
+    }
+
+    fn surroundings<'a>(&'a self, container: &'a Container) -> Surroundings<'a> {
+        Surroundings {
+            cgroup: &container.cgroup,
+            user_namespace: self.user_namespace.as_ref(),
+        }
     }
 
     fn started(&mut self, key: ProcessKey, process: Process) -> Body {

@@ -1,16 +1,23 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Control groups (version 2) of containers: limits, accounting, and their end.
 
-use std::fs;
-use std::io;
+use std::fs::{self, File};
+use std::io::{self, Read, Seek};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use lightvm_protocol::agent::{ContainerStats, Resources};
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::io::Errno;
+use rustix::time::Timespec;
 
 use crate::error::{CallError, During};
 
 /// CPU period when the host names none, in microseconds.
 const DEFAULT_CPU_PERIOD: u64 = 100_000;
+
+/// How long processes may take to be gone after SIGKILL.
+const EMPTY_DEADLINE: Duration = Duration::from_secs(2);
 
 /// Controllers that containers use when the kernel has them.
 const CONTROLLERS: [&str; 6] = ["cpu", "cpuset", "hugetlb", "io", "memory", "pids"];
@@ -134,9 +141,35 @@ impl Cgroup {
         }
     }
 
-    /// Removes the group and those that the container made below it.
+    /// Removes the group and those that the container made below it, once what was killed is gone.
     pub fn remove(&self) -> io::Result<()> {
+        self.wait_until_empty(Instant::now() + EMPTY_DEADLINE)?;
         remove_tree(&self.directory)
+    }
+
+    /// Processes that share a pid namespace with others end after their container's first one.
+    fn wait_until_empty(&self, deadline: Instant) -> io::Result<()> {
+        let mut events = match File::open(self.directory.join("cgroup.events")) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+            events => events?,
+        };
+        loop {
+            let mut text = String::new();
+            events.rewind()?;
+            events.read_to_string(&mut text)?;
+            let left = deadline.saturating_duration_since(Instant::now());
+            if text.lines().any(|line| line == "populated 0") || left.is_zero() {
+                return Ok(());
+            }
+            let left = Timespec {
+                tv_sec: i64::try_from(left.as_secs()).unwrap_or(i64::MAX),
+                tv_nsec: left.subsec_nanos().into(),
+            };
+            match poll(&mut [PollFd::new(&events, PollFlags::PRI)], Some(&left)) {
+                Ok(_) | Err(Errno::INTR) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
     }
 }
 

@@ -18,7 +18,7 @@ use rustix::net::{
 const LENGTH_BYTES: usize = 4;
 
 /// Most descriptors with one message.
-pub const MAX_DESCRIPTORS: usize = 4;
+pub const MAX_DESCRIPTORS: usize = 5;
 
 /// One end of a socket pair. A message is whole or an error: both ends are our own program.
 #[derive(Debug)]

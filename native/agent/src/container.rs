@@ -7,9 +7,12 @@
 
 use std::ffi::CString;
 use std::fs;
+use std::os::unix::fs::chown;
 use std::path::{Path, PathBuf};
 
-use lightvm_protocol::agent::{ContainerStats, CreateContainer, Process as Description};
+use lightvm_protocol::agent::{
+    ContainerCreated, ContainerStats, CreateContainer, Isolation, Process as Description,
+};
 use rustix::fs::statvfs;
 use rustix::mount::{MountFlags, UnmountFlags, mount, unmount};
 
@@ -17,9 +20,13 @@ use crate::cgroup::Cgroup;
 use crate::command;
 use crate::error::{CallError, During};
 use crate::images::Images;
-use crate::launch::{Launch, NewContainer};
+use crate::launch::{Launch, NewContainer, Owner};
 use crate::root::ContainerRoot;
+use crate::user_namespace::{Ids, UserNamespace};
 use crate::users::{self, Identity};
+
+/// The image as the pod's user namespace shows it.
+const MAPPED_IMAGE: &str = "mapped-image";
 
 /// Longest container id that the host may use.
 const MAX_ID_BYTES: usize = 128;
@@ -35,6 +42,17 @@ pub enum Phase {
     Ended,
 }
 
+/// What a container is made in.
+#[derive(Clone, Copy, Debug)]
+pub struct Places<'a> {
+    /// Directory in which each container gets one.
+    pub state: &'a Path,
+    /// Directory in which each container gets a cgroup.
+    pub cgroups: &'a Path,
+    /// The pod's, if it has one of its own.
+    pub user_namespace: Option<&'a UserNamespace>,
+}
+
 /// A container of this pod.
 #[derive(Debug)]
 pub struct Container {
@@ -44,6 +62,8 @@ pub struct Container {
     pub cgroup: Cgroup,
     request: CreateContainer,
     directory: PathBuf,
+    /// How its user namespace maps ids; none: not at all.
+    ids: Option<Ids>,
 }
 
 /// Says no to ids that are no file names of ours.
@@ -61,20 +81,21 @@ impl Container {
         request: CreateContainer,
         disk: &Path,
         images: &mut Images,
-        state_directory: &Path,
-        cgroup_root: &Path,
+        places: &Places<'_>,
     ) -> Result<Self, CallError> {
         let device = request.root.as_ref().map_or(0, |root| root.block_device_id);
         let image = images.acquire(device, disk)?;
-        let directory = state_directory.join(&request.container_id);
-        let made = mount_root(&directory, &image).and_then(|()| {
-            let cgroup = Cgroup::create(cgroup_root, &request.container_id)
+        let directory = places.state.join(&request.container_id);
+        let namespace = places.user_namespace;
+        let made = mount_root(&directory, &image, namespace).and_then(|()| {
+            let cgroup = Cgroup::create(places.cgroups, &request.container_id)
                 .during("make the container's cgroup")?;
             let container = Self {
                 phase: Phase::Created,
                 cgroup,
                 request,
                 directory: directory.clone(),
+                ids: namespace.map(|namespace| namespace.ids),
             };
             container
                 .check()
@@ -125,6 +146,19 @@ impl Container {
         process.ok_or_else(|| CallError::invalid("the container has no process"))
     }
 
+    /// How it is kept apart from the others.
+    pub fn isolation(&self) -> Isolation {
+        self.request.isolation.clone().unwrap_or_default()
+    }
+
+    /// Who its first process is.
+    pub fn created(&self) -> Result<ContainerCreated, CallError> {
+        let Identity {
+            uid, gid, groups, ..
+        } = self.identity(self.first_process()?)?;
+        Ok(ContainerCreated { uid, gid, groups })
+    }
+
     fn root(&self) -> Result<ContainerRoot, CallError> {
         ContainerRoot::open(&self.directory.join("root")).during("open the container's root")
     }
@@ -136,7 +170,11 @@ impl Container {
                 .during(format_args!("read {path}"))
         };
         let user = process.user.clone().unwrap_or_default();
-        users::resolve(&user, &read("/etc/passwd")?, &read("/etc/group")?)
+        let found = users::resolve(&user, &read("/etc/passwd")?, &read("/etc/group")?)?;
+        match self.ids {
+            Some(ids) => ids.check(&found).map(|()| found),
+            None => Ok(found),
+        }
     }
 
     /// How the container's first process is started.
@@ -150,6 +188,7 @@ impl Container {
             masked_paths: request.masked_paths.clone(),
             readonly_paths: request.readonly_paths.clone(),
             privileged: request.privileged,
+            own_ipc: self.isolation().own_ipc,
         };
         Ok(Launch {
             container: Some(container),
@@ -173,6 +212,7 @@ impl Container {
             process,
             uid: identity.uid,
             gid: identity.gid,
+            mapped_root: self.ids.map(Ids::root),
             groups: identity.groups,
             privileged: self.request.privileged,
             oom_score_adjust: self
@@ -180,6 +220,7 @@ impl Container {
                 .resources
                 .as_ref()
                 .map_or(0, |it| it.oom_score_adjust),
+            seccomp_filter: self.isolation().seccomp_filter,
         })
     }
 
@@ -211,8 +252,13 @@ impl Container {
 }
 
 /// Mounts `image` below a writable tmpfs layer at `directory/root`. A read-only root has the layer
-/// too, for the mount points that the image lacks.
-fn mount_root(directory: &Path, image: &Path) -> Result<(), CallError> {
+/// too, for the mount points that the image lacks. In a user namespace, the image shows its ids as
+/// that namespace has them, and the layer belongs to its root.
+fn mount_root(
+    directory: &Path,
+    image: &Path,
+    namespace: Option<&UserNamespace>,
+) -> Result<(), CallError> {
     let what = "mount the container's root";
     let [layer, root] = ["layer", "root"].map(|name| directory.join(name));
     for path in [&layer, &root] {
@@ -223,7 +269,15 @@ fn mount_root(directory: &Path, image: &Path) -> Result<(), CallError> {
     for path in [&upper, &work] {
         fs::create_dir(path).during(what)?;
     }
-    let [lower, upper, work] = [image, &upper, &work].map(Path::display);
+    let lower = match namespace {
+        Some(namespace) => {
+            let Owner { uid, gid } = namespace.ids.root();
+            chown(&upper, Some(uid), Some(gid)).during(what)?;
+            namespace.show(image, &directory.join(MAPPED_IMAGE))?
+        }
+        None => image.to_owned(),
+    };
+    let [lower, upper, work] = [&lower, &upper, &work].map(|path| path.display());
     let data = format!("lowerdir={lower},upperdir={upper},workdir={work}");
     let data = CString::new(data).during(what)?;
     mount(
@@ -238,7 +292,7 @@ fn mount_root(directory: &Path, image: &Path) -> Result<(), CallError> {
 
 /// Undoes what [`mount_root`] came to.
 fn unmount_root(directory: &Path) -> std::io::Result<()> {
-    for name in ["root", "layer"] {
+    for name in ["root", MAPPED_IMAGE, "layer"] {
         match unmount(directory.join(name), UnmountFlags::empty()) {
             // Not mounted, or never made.
             Ok(()) | Err(rustix::io::Errno::INVAL | rustix::io::Errno::NOENT) => {}

@@ -5,7 +5,7 @@ use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command};
+use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use nix::sched::{CloneFlags, setns, unshare};
@@ -15,6 +15,7 @@ use crate::cgroup::Cgroup;
 use crate::channel::Channel;
 use crate::error::{CallError, During};
 use crate::launch::{Launch, Report};
+use crate::user_namespace::UserNamespace;
 
 /// How long a new process may take from its start to execve.
 const DEADLINE: Duration = Duration::from_secs(20);
@@ -24,6 +25,15 @@ const DEADLINE: Duration = Duration::from_secs(20);
 pub struct Launcher {
     program: PathBuf,
     own_pid_namespace: File,
+}
+
+/// Where a process goes beside its namespaces.
+#[derive(Clone, Copy, Debug)]
+pub struct Surroundings<'a> {
+    /// Its container's.
+    pub cgroup: &'a Cgroup,
+    /// The pod's, if it has one of its own.
+    pub user_namespace: Option<&'a UserNamespace>,
 }
 
 /// A process that runs its command.
@@ -46,26 +56,30 @@ impl Launcher {
     }
 
     /// Starts the process and waits until it runs its command. `streams` are its stdin, stdout and
-    /// stderr (none with a terminal), `neighbour` the first process of the container to join.
+    /// stderr (none with a terminal). It shares the pid namespace of `neighbour`, or gets its own;
+    /// unless its container is new, the neighbour is in that container and it goes there too.
     pub fn start(
         &self,
         launch: &Launch,
         streams: &[OwnedFd],
         neighbour: Option<Pid>,
-        cgroup: &Cgroup,
+        surroundings: Surroundings<'_>,
     ) -> Result<Launched, CallError> {
         let pidfd = neighbour
             .map(|pid| pidfd_open(pid, PidfdFlags::empty()))
             .transpose()
-            .during("find the container's process")?;
+            .during("find the neighbouring process")?;
         let (channel, theirs) = Channel::pair(DEADLINE).during("make a channel")?;
         let child = self
-            .spawn(theirs, pidfd.as_ref())
+            .spawn("launch", theirs.into(), pidfd.as_ref())
             .during("start a process")?;
         let pid = Pid::from_child(&child);
-        let descriptors: Vec<BorrowedFd<'_>> =
-            streams.iter().chain(&pidfd).map(AsFd::as_fd).collect();
-        cgroup
+        let joined = pidfd.iter().filter(|_| launch.container.is_none());
+        let descriptors: Vec<BorrowedFd<'_>> = (streams.iter().chain(joined).map(AsFd::as_fd))
+            .chain(surroundings.user_namespace.map(AsFd::as_fd))
+            .collect();
+        surroundings
+            .cgroup
             .add(child.id())
             .during("move the process into its cgroup")
             .and_then(|()| hand_over(&channel, launch, &descriptors))
@@ -77,14 +91,22 @@ impl Launcher {
             })
     }
 
+    /// Starts the first process of a pid namespace that containers share ([`crate::pod_init`]).
+    pub fn start_pod_init(&self) -> Result<Pid, CallError> {
+        let child = self.spawn("pod-init", Stdio::null(), None);
+        child
+            .map(|child| Pid::from_child(&child))
+            .during("start the pod's first process")
+    }
+
     /// The child is the first of a new pid namespace, or one more in that of `neighbour`.
-    fn spawn(&self, stdin: OwnedFd, neighbour: Option<&OwnedFd>) -> io::Result<Child> {
+    fn spawn(&self, mode: &str, stdin: Stdio, neighbour: Option<&OwnedFd>) -> io::Result<Child> {
         match neighbour {
             Some(pidfd) => setns(pidfd, CloneFlags::CLONE_NEWPID)?,
             None => unshare(CloneFlags::CLONE_NEWPID)?,
         }
         let child = Command::new(&self.program)
-            .arg("launch")
+            .arg(mode)
             .env_clear()
             .stdin(stdin)
             .spawn();

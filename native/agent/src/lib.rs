@@ -19,12 +19,15 @@ pub mod command;
 pub mod container;
 pub mod images;
 pub mod root;
+pub mod user_namespace;
 pub mod users;
 
 pub mod channel;
 pub mod forward;
 pub mod launch;
 pub mod launcher;
+pub mod neighbour;
+pub mod pod_init;
 pub mod process;
 pub mod relay;
 

@@ -10,7 +10,7 @@ use lightvm_protocol::agent::{
 };
 
 use crate::agent::Agent;
-use crate::container::{Container, check_id};
+use crate::container::{Container, Places, check_id};
 use crate::error::CallError;
 use crate::network;
 
@@ -21,7 +21,7 @@ const DEVICE_DEADLINE: Duration = Duration::from_secs(8);
 #[derive(Debug)]
 pub(crate) enum DeviceCall {
     /// Needs its disk.
-    CreateContainer(CreateContainer),
+    CreateContainer(Box<CreateContainer>),
     /// Needs its interface.
     ConfigureNetwork(ConfigureNetwork),
 }
@@ -103,9 +103,15 @@ impl Agent {
     fn create(&mut self, request: CreateContainer, disk: &Path) -> Result<Body, CallError> {
         let id = request.container_id.clone();
         let (state, cgroups) = (&self.paths.state, &self.paths.cgroups);
-        let container = Container::create(request, disk, &mut self.images, state, cgroups)?;
+        let places = Places {
+            state,
+            cgroups,
+            user_namespace: self.user_namespace.as_ref(),
+        };
+        let container = Container::create(request, disk, &mut self.images, &places)?;
+        let created = container.created();
         self.containers.insert(id, container);
-        Ok(Body::Done(Empty {}))
+        created.map(Body::ContainerCreated)
     }
 
     /// Devices have changed: some calls may get theirs.

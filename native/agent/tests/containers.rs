@@ -3,6 +3,7 @@
 //! mkfs.erofs and a kernel with EROFS and overlayfs: `cargo test -p lightvm-agent -- --ignored`.
 
 mod guest;
+mod isolation;
 
 use std::io::{Read, Write};
 
@@ -79,6 +80,10 @@ fn is_done(body: Body) {
     assert!(matches!(body, Body::Done(_)), "{body:?}");
 }
 
+fn is_created(body: Body) {
+    assert!(matches!(body, Body::ContainerCreated(_)), "{body:?}");
+}
+
 fn is_started(body: Body) {
     assert!(matches!(body, Body::Started(_)), "{body:?}");
 }
@@ -92,7 +97,7 @@ fn is_failure(body: Body, code: Code) {
 
 /// Runs a container to its end: exit code, stdout, stderr.
 fn run(guest: &mut Guest, id: &str, process: Process) -> (i32, String, String) {
-    is_done(guest.call(create(id, process)));
+    is_created(guest.call(create(id, process)));
     is_started(guest.call(start(id)));
     let texts = (guest.stream_text(), guest.stream_text());
     let exited = guest.exit();
@@ -126,6 +131,10 @@ fn a_pod_lives() {
     refuses_what_cannot_run(&mut guest);
     reads_input_and_runs_more(&mut guest);
     has_a_terminal(&mut guest);
+    isolation::shares_what_it_is_told_to(&mut guest);
+    isolation::filters_system_calls(&mut guest);
+    isolation::lets_users_keep_capabilities(&mut guest);
+    isolation::maps_ids(&mut guest);
     is_done(guest.call(Call::Shutdown(Shutdown {})));
     assert!(matches!(guest.wait_for_end(), End::Shutdown));
 }
@@ -200,7 +209,7 @@ fn refuses_what_cannot_run(guest: &mut Guest) {
 fn reads_input_and_runs_more(guest: &mut Guest) {
     let mut reader = process(&["cat"]);
     reader.stdin = true;
-    is_done(guest.call(create("cat", reader)));
+    is_created(guest.call(create("cat", reader)));
     is_failure(guest.call(create("cat", shell("true"))), Code::Exists);
     is_failure(
         guest.call(exec("cat", "e", shell("true"))),
@@ -255,7 +264,7 @@ fn reads_input_and_runs_more(guest: &mut Guest) {
     assert_eq!(guest.exit().exit_code, 0);
     is_done(guest.call(remove("cat")));
 
-    is_done(guest.call(create("long", shell("sleep 1000"))));
+    is_created(guest.call(create("long", shell("sleep 1000"))));
     is_started(guest.call(start("long")));
     drop((guest.stream(), guest.stream()));
     is_done(guest.call(signal("long", 9, true)));
@@ -272,7 +281,7 @@ fn has_a_terminal(guest: &mut Guest) {
     terminal.terminal = true;
     terminal.stdin = true;
     (terminal.terminal_width, terminal.terminal_height) = (80, 24);
-    is_done(guest.call(create("tty", terminal)));
+    is_created(guest.call(create("tty", terminal)));
     is_started(guest.call(start("tty")));
     let (_, mut stdin) = guest.stream();
     let (_, mut stdout) = guest.stream();

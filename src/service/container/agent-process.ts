@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { Process } from "../../../cri-proto/generated/lightvm/agent/v1/agent.ts";
 import type { ContainerMetadata } from "../../pod/container-record.ts";
+import { ambientCapabilities } from "./capabilities.ts";
 
 /** What an exec does differently from its container's process. */
 export interface ExecWishes {
@@ -29,6 +30,7 @@ export function agentProcess({ config, process }: ContainerMetadata, exec?: Exec
     terminal,
     stdin,
     effectiveCapabilities: [...process.capabilities],
+    ambientCapabilities: ambientCapabilities(config.security),
     noNewPrivileges: security.noNewPrivileges,
     terminalWidth: 0,
     terminalHeight: 0,

@@ -81,6 +81,13 @@ export function capabilitySet(security: ContainerConfig["security"]): string[] {
   return ALL.filter((name) => set.has(name));
 }
 
+/** Of the whole set, those that a user other than root keeps too. */
+export function ambientCapabilities(security: ContainerConfig["security"]): string[] {
+  const asked = security.ambientCapabilities.map(canonical);
+  const set = capabilitySet(security);
+  return asked.includes("ALL") ? set : set.filter((name) => asked.includes(name));
+}
+
 /** "net_admin" → "CAP_NET_ADMIN". Throws "invalid-argument" for one that does not exist. */
 function canonical(name: string): string {
   const upper = name.toUpperCase();

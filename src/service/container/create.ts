@@ -1,19 +1,28 @@
 // SPDX-License-Identifier: Apache-2.0
 import { join } from "node:path";
-import type { CreateContainer } from "../../../cri-proto/generated/lightvm/agent/v1/agent.ts";
+import type {
+  CreateContainer,
+  Isolation,
+} from "../../../cri-proto/generated/lightvm/agent/v1/agent.ts";
 import type { Image } from "../../image/images.ts";
 import type { Container } from "../../pod/container.ts";
-import type { ContainerConfig, ContainerMetadata } from "../../pod/container-record.ts";
+import type {
+  ContainerConfig,
+  ContainerMetadata,
+  ContainerStatus,
+} from "../../pod/container-record.ts";
 import { removeFromGuest } from "../../pod/guest-container.ts";
 import { now } from "../../pod/persisted.ts";
 import { newId } from "../../pod/pods.ts";
 import type { Sandbox } from "../../pod/sandbox.ts";
 import { LightvmError } from "../../shared/errors.ts";
+import type { AgentReply } from "../../toolstack/pod-vm.ts";
 import type { NodeContext } from "../node-context.ts";
 import { onFailure } from "../undo.ts";
 import { agentProcess } from "./agent-process.ts";
 import { agentResources } from "./agent-resources.ts";
 import { createUnikernel, refuseUnikernelImage } from "./create-unikernel.ts";
+import { isolationOf } from "./isolation.ts";
 import { mergeProcess } from "./process.ts";
 
 /** Mounting an image and checking its command in the guest, under emulation too. */
@@ -37,17 +46,20 @@ export async function createContainer(
   const vm = sandbox.requireVm();
   refuseUnikernelImage(image, config);
   await using undo = new AsyncDisposableStack();
-  const container = pods.addContainer(sandbox, metadataOf(sandbox, config, image));
+  const metadata = metadataOf(sandbox, config, image);
+  const isolation = await isolationOf(sandbox, metadata);
+  const container = pods.addContainer(sandbox, metadata);
   onFailure(undo, logger, "the container's record", () => pods.removeContainer(sandbox, container));
   const blockDeviceId = await vm.attachImage(image.erofsPath, signal);
   await vm.setContainerLog(container.id, container.metadata.logPath, config.terminal, signal);
   onFailure(undo, logger, "the container in the guest", () =>
     removeFromGuest(vm, container.id, new AbortController().signal),
   );
-  const value = guestContainer(container, sandbox, blockDeviceId);
-  await vm.call({ $case: "createContainer", value }, { signal, timeoutMs: CREATE_TIMEOUT_MS });
+  const value = guestContainer(container, sandbox, { blockDeviceId, isolation });
+  const call = { $case: "createContainer", value } as const;
+  const reply = await vm.call(call, { signal, timeoutMs: CREATE_TIMEOUT_MS });
   sandbox.requireVm();
-  container.update({ created: true });
+  container.update({ created: true, ...userOf(reply) });
   undo.move();
   return container.id;
 }
@@ -70,13 +82,13 @@ function metadataOf(sandbox: Sandbox, config: ContainerConfig, image: Image): Co
 function guestContainer(
   container: Container,
   sandbox: Sandbox,
-  blockDeviceId: number,
+  parts: { readonly blockDeviceId: number; readonly isolation: Isolation },
 ): CreateContainer {
   const { config } = container.metadata;
   const { security } = config;
   return {
     containerId: container.id,
-    root: { blockDeviceId, readOnly: security.readOnlyRoot },
+    root: { blockDeviceId: parts.blockDeviceId, readOnly: security.readOnlyRoot },
     process: agentProcess(container.metadata),
     mounts: [],
     resources: agentResources(config.resources),
@@ -84,5 +96,13 @@ function guestContainer(
     readonlyPaths: security.privileged ? [] : security.readOnlyPaths,
     privileged: security.privileged,
     hostname: sandbox.metadata.config.hostname,
+    isolation: parts.isolation,
   };
+}
+
+/** Who the guest has found the user to be. */
+function userOf(reply: AgentReply): Pick<ContainerStatus, "user"> {
+  if (reply.$case !== "containerCreated") return {};
+  const { gid, groups, uid } = reply.value;
+  return { user: { uid, gid, supplementalGroups: groups } };
 }

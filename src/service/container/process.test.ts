@@ -29,6 +29,9 @@ const SECURITY: ContainerConfig["security"] = {
   readOnlyRoot: false,
   maskedPaths: [],
   readOnlyPaths: [],
+  ambientCapabilities: [],
+  seccomp: { kind: "unconfined" },
+  namespaces: { pid: "container", ipc: "pod", pidTarget: "" },
 };
 
 function config(change: Partial<ContainerConfig>): ContainerConfig {

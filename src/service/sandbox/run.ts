@@ -71,7 +71,7 @@ function observeBoot(metrics: NodeMetrics, { breakdown }: PodVm): void {
 }
 
 async function configure(vm: PodVm, sandbox: Sandbox, signal: AbortSignal): Promise<void> {
-  const { hostname, sysctls, dns } = sandbox.metadata.config;
+  const { hostname, sysctls, dns, userNamespace } = sandbox.metadata.config;
   const value = {
     hostname,
     sysctls,
@@ -79,6 +79,14 @@ async function configure(vm: PodVm, sandbox: Sandbox, signal: AbortSignal): Prom
     realtimeNanoseconds: now(),
     entropy: randomBytes(ENTROPY_BYTES),
     addresses: [],
+    userNamespace: userNamespace && {
+      uids: idRange(userNamespace.uids),
+      gids: idRange(userNamespace.gids),
+    },
   };
   await vm.call({ $case: "configureSandbox", value }, { signal });
+}
+
+function idRange({ hostId, length }: { readonly hostId: number; readonly length: number }) {
+  return { first: hostId, length };
 }

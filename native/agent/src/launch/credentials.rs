@@ -1,19 +1,21 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Who a process is and what it may do.
 
-use nix::unistd::{Gid, Uid, setgroups, setresgid, setresuid};
+use lightvm_syscalls::install_seccomp_filter;
+use nix::unistd::{Gid, Uid, setfsgid, setfsuid, setgroups, setresgid, setresuid};
 use rustix::io::Errno;
 use rustix::thread::{
-    CapabilitySet, CapabilitySets, capability_is_in_bounding_set, clear_ambient_capability_set,
+    CapabilitySet, CapabilitySets, capabilities, capability_is_in_bounding_set,
+    clear_ambient_capability_set, configure_capability_in_ambient_set,
     remove_capability_from_bounding_set, set_capabilities, set_keep_capabilities, set_no_new_privs,
 };
 
-use super::Launch;
+use super::{Launch, Owner};
 use crate::error::{CallError, During};
 
-/// Takes on the process's user and capabilities. As with every container runtime, the set is the
-/// bounding, permitted and effective one; nothing is inheritable or ambient, so a user other than
-/// root keeps none of it across execve.
+/// Takes on the process's user and capabilities, and its seccomp filter. As with every container
+/// runtime, the set is the bounding, permitted and effective one; only what is ambient is inheritable
+/// too, so a user other than root keeps nothing else across execve.
 pub(super) fn apply(launch: &Launch) -> Result<(), CallError> {
     let all = supported();
     let kept = match launch.privileged {
@@ -24,6 +26,11 @@ pub(super) fn apply(launch: &Launch) -> Result<(), CallError> {
         remove_capability_from_bounding_set(capability).during("drop a capability")?;
     }
     clear_ambient_capability_set().during("clear the ambient capabilities")?;
+    let no_new_privileges = launch.process.no_new_privileges;
+    if !no_new_privileges {
+        // Later the capability that this takes may be gone: the profile must allow what follows.
+        filter(launch)?;
+    }
     // Changing the user would take the capabilities away before they are chosen.
     set_keep_capabilities(true).during("keep capabilities")?;
     let groups: Vec<Gid> = launch.groups.iter().copied().map(Gid::from_raw).collect();
@@ -32,16 +39,43 @@ pub(super) fn apply(launch: &Launch) -> Result<(), CallError> {
     setresgid(gid, gid, gid).during(format_args!("become group {gid}"))?;
     let uid = Uid::from_raw(launch.uid);
     setresuid(uid, uid, uid).during(format_args!("become user {uid}"))?;
+    let ambient = named(&launch.process.ambient_capabilities)? & kept;
     let sets = CapabilitySets {
         effective: kept,
         permitted: kept,
-        inheritable: CapabilitySet::empty(),
+        inheritable: ambient,
     };
     set_capabilities(None, sets).during("set the capabilities")?;
-    if launch.process.no_new_privileges {
+    for capability in ambient.iter() {
+        configure_capability_in_ambient_set(capability, true)
+            .during("make a capability ambient")?;
+    }
+    if no_new_privileges {
         set_no_new_privs(true).during("forbid new privileges")?;
+        filter(launch)?;
     }
     Ok(())
+}
+
+fn filter(launch: &Launch) -> Result<(), CallError> {
+    match launch.seccomp_filter.as_slice() {
+        [] => Ok(()),
+        program => install_seccomp_filter(program).during("install the seccomp filter"),
+    }
+}
+
+/// Lets files belong to whom root is in the pod, while everything else is done as the guest's root.
+/// That takes capabilities away, which come back at once.
+pub(super) fn create_files_as(owner: Owner) -> Result<(), CallError> {
+    // Neither call can say that it failed; what they lead to would.
+    setfsgid(Gid::from_raw(owner.gid));
+    setfsuid(Uid::from_raw(owner.uid));
+    let sets = capabilities(None).during("read the capabilities")?;
+    let effective = CapabilitySets {
+        effective: sets.permitted,
+        ..sets
+    };
+    set_capabilities(None, effective).during("keep the capabilities")
 }
 
 /// What this kernel knows.

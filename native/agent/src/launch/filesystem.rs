@@ -18,8 +18,9 @@ use crate::sandbox::{POD_FILES, SHARED_MEMORY};
 
 /// Leaves the guest's mounts for the container's own.
 pub(super) fn enter(container: &NewContainer) -> Result<(), CallError> {
-    // The network and IPC namespaces are the pod's, and the pod is the guest.
-    let own = CloneFlags::CLONE_NEWNS | CloneFlags::CLONE_NEWUTS | CloneFlags::CLONE_NEWCGROUP;
+    // The network namespace is the pod's, and the pod is the guest.
+    let mut own = CloneFlags::CLONE_NEWNS | CloneFlags::CLONE_NEWUTS | CloneFlags::CLONE_NEWCGROUP;
+    own.set(CloneFlags::CLONE_NEWIPC, container.own_ipc);
     unshare(own).during("make namespaces")?;
     if !container.hostname.is_empty() {
         rustix::system::sethostname(container.hostname.as_bytes()).during("set the host name")?;
@@ -48,7 +49,7 @@ pub(super) fn enter(container: &NewContainer) -> Result<(), CallError> {
 }
 
 /// What every container gets unless the host puts something else there.
-fn usual_mounts(privileged: bool) -> Vec<Mount> {
+fn usual_mounts(privileged: bool, own_ipc: bool) -> Vec<Mount> {
     let kernel = |options: &[&'static str]| {
         let mut all = vec!["nosuid", "noexec", "nodev"];
         all.extend(options);
@@ -78,7 +79,11 @@ fn usual_mounts(privileged: bool) -> Vec<Mount> {
         entry("sysfs", "/sys", &kernel(settings)),
         entry("cgroup2", "/sys/fs/cgroup", &kernel(settings)),
     ];
-    usual.push(bind(SHARED_MEMORY, "/dev/shm"));
+    usual.push(if own_ipc {
+        entry("tmpfs", "/dev/shm", &kernel(&["mode=1777", "size=65536k"]))
+    } else {
+        bind(SHARED_MEMORY, "/dev/shm")
+    });
     usual
 }
 
@@ -95,7 +100,7 @@ fn all_mounts(container: &NewContainer) -> Vec<Mount> {
         .iter()
         .filter(|(source, _)| Path::new(source).exists())
         .map(|(source, destination)| bind(source, destination));
-    let mut all = usual_mounts(container.privileged);
+    let mut all = usual_mounts(container.privileged, container.own_ipc);
     all.extend(files);
     all.retain(|usual| {
         container

@@ -26,7 +26,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 
 use lightvm_protocol::agent::{Failure, Mount, Process};
-use nix::sched::{CloneFlags, setns};
+use nix::sched::{CloneFlags, setns, unshare};
 use prost::Message;
 use rustix::fs::Mode;
 use rustix::io::Errno;
@@ -38,7 +38,8 @@ use crate::error::{CallError, During};
 use crate::root::look_here;
 
 /// What to run, and where. Descriptors travel with it: stdin, stdout and stderr unless there is a
-/// terminal, then the pidfd of the container's first process unless the container is new.
+/// terminal, then the pidfd of the container's first process unless the container is new, then the
+/// pod's user namespace if it has one.
 #[derive(Clone, PartialEq, Message)]
 pub struct Launch {
     /// Set for a container's first process.
@@ -62,6 +63,23 @@ pub struct Launch {
     /// For /proc/self/oom_score_adj.
     #[prost(int64, tag = "7")]
     pub oom_score_adjust: i64,
+    /// Program of a seccomp filter; empty: none.
+    #[prost(bytes = "vec", tag = "8")]
+    pub seccomp_filter: Vec<u8>,
+    /// In a user namespace: what root's user and group are outside of it.
+    #[prost(message, optional, tag = "9")]
+    pub mapped_root: Option<Owner>,
+}
+
+/// A user and a group by number.
+#[derive(Clone, Copy, PartialEq, Eq, Message)]
+pub struct Owner {
+    /// User.
+    #[prost(uint32, tag = "1")]
+    pub uid: u32,
+    /// Group.
+    #[prost(uint32, tag = "2")]
+    pub gid: u32,
 }
 
 /// The file system and names of a new container.
@@ -88,6 +106,9 @@ pub struct NewContainer {
     /// /sys and the cgroups are writable.
     #[prost(bool, tag = "7")]
     pub privileged: bool,
+    /// An IPC namespace of its own instead of the pod's.
+    #[prost(bool, tag = "8")]
+    pub own_ipc: bool,
 }
 
 /// How far it came: without a failure, everything but execve succeeded. With a terminal, its
@@ -136,10 +157,14 @@ fn become_process(channel: &Channel) -> Result<Infallible, CallError> {
         launch.oom_score_adjust.to_string(),
     )
     .during("set the OOM score")?;
+    if let Some(root) = launch.mapped_root {
+        credentials::create_files_as(root)?;
+    }
     match &launch.container {
         Some(container) => filesystem::enter(container)?,
         None => join(descriptors.next())?,
     }
+    let user_namespace = launch.mapped_root.and_then(|_| descriptors.next());
     umask(Mode::from_raw_mode(0o022));
     nix::unistd::setsid().during("start a session")?;
     let master = match streams {
@@ -147,6 +172,9 @@ fn become_process(channel: &Channel) -> Result<Infallible, CallError> {
         None => stdio::open_terminal(&launch).map(Some),
     }?;
     let directory = working_directory(&launch.process)?;
+    if let Some(namespace) = user_namespace {
+        enter_user_namespace(&namespace, launch.container.is_some())?;
+    }
     credentials::apply(&launch)?;
     let program = command::find(
         command_name(&launch)?,
@@ -165,9 +193,22 @@ fn become_process(channel: &Channel) -> Result<Infallible, CallError> {
 /// Enters the namespaces of a running container; the pid namespace has been chosen by the agent.
 fn join(pidfd: Option<OwnedFd>) -> Result<(), CallError> {
     let pidfd = pidfd.ok_or_else(|| CallError::internal("no container to join"))?;
-    let namespaces =
-        CloneFlags::CLONE_NEWNS | CloneFlags::CLONE_NEWUTS | CloneFlags::CLONE_NEWCGROUP;
+    let namespaces = CloneFlags::CLONE_NEWNS
+        | CloneFlags::CLONE_NEWUTS
+        | CloneFlags::CLONE_NEWIPC
+        | CloneFlags::CLONE_NEWCGROUP;
     setns(pidfd, namespaces).during("enter the container")
+}
+
+/// Everything that took the guest's root is done. A new container's names and mounts belong to the
+/// namespace, so that its root may change them; the pid and network namespaces stay the guest's.
+fn enter_user_namespace(namespace: &OwnedFd, is_new: bool) -> Result<(), CallError> {
+    setns(namespace, CloneFlags::CLONE_NEWUSER).during("enter the pod's user namespace")?;
+    if is_new {
+        let own = CloneFlags::CLONE_NEWNS | CloneFlags::CLONE_NEWUTS | CloneFlags::CLONE_NEWCGROUP;
+        unshare(own).during("make namespaces of the pod's user namespace")?;
+    }
+    Ok(())
 }
 
 fn command_name(launch: &Launch) -> Result<&str, CallError> {

@@ -67,9 +67,11 @@ pub(super) fn open_terminal(launch: &Launch) -> Result<OwnedFd, CallError> {
 }
 
 fn give(stream: &OwnedFd, launch: &Launch) -> Result<(), CallError> {
-    if launch.uid == 0 {
+    let root = launch.mapped_root.unwrap_or_default();
+    let (uid, gid) = (root.uid + launch.uid, root.gid + launch.gid);
+    if uid == 0 {
         return Ok(());
     }
-    let owner = Some(Uid::from_raw(launch.uid));
-    fchown(stream, owner, Some(Gid::from_raw(launch.gid))).during("give a stream to its user")
+    let owner = Some(Uid::from_raw(uid));
+    fchown(stream, owner, Some(Gid::from_raw(gid))).during("give a stream to its user")
 }

@@ -62,10 +62,13 @@ fn output(command: &mut Command) -> String {
 fn make_image(directory: &Path) -> String {
     let tree = directory.join("tree");
     fs::create_dir_all(tree.join("bin")).unwrap();
-    fs::create_dir_all(tree.join("etc")).unwrap();
+    for name in ["etc", "srv", "tmp"] {
+        fs::create_dir_all(tree.join(name)).unwrap();
+    }
     fs::copy("/bin/busybox", tree.join("bin/busybox")).unwrap();
     for name in [
         "sh", "cat", "id", "sleep", "tty", "stty", "mount", "grep", "ps", "kill", "hostname",
+        "chmod", "readlink", "stat",
     ] {
         std::os::unix::fs::symlink("busybox", tree.join("bin").join(name)).unwrap();
     }

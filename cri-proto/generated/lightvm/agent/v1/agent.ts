@@ -81,6 +81,7 @@ export interface AgentMessage {
     | { $case: "stats"; value: Stats }
     | { $case: "hello"; value: Hello }
     | { $case: "exited"; value: ProcessExited }
+    | { $case: "containerCreated"; value: ContainerCreated }
     | undefined;
 }
 
@@ -151,6 +152,8 @@ export interface ConfigureSandbox {
   entropy: Buffer;
   /** the pod's, without prefix length, for its /etc/hosts */
   addresses: string[];
+  /** of all containers; absent: the guest's own */
+  userNamespace: UserNamespace | undefined;
 }
 
 export interface ConfigureSandbox_SysctlsEntry {
@@ -209,6 +212,56 @@ export interface CreateContainer {
   privileged: boolean;
   /** empty: the sandbox's */
   hostname: string;
+  isolation: Isolation | undefined;
+}
+
+/** How a container is kept apart from the others and from the guest's kernel. */
+export interface Isolation {
+  /** classic BPF for each of its processes; empty: none */
+  seccompFilter: Buffer;
+  processView: Isolation_ProcessView;
+  processTarget: string;
+  /** an IPC namespace of its own instead of the pod's */
+  ownIpc: boolean;
+}
+
+export const Isolation_ProcessView = {
+  /** PROCESS_VIEW_OWN - a pid namespace of its own */
+  PROCESS_VIEW_OWN: 0,
+  /** PROCESS_VIEW_POD - that of all containers that say so */
+  PROCESS_VIEW_POD: 1,
+  /** PROCESS_VIEW_TARGET - that of the container `process_target`, which runs */
+  PROCESS_VIEW_TARGET: 2,
+  UNRECOGNIZED: -1,
+} as const;
+
+export type Isolation_ProcessView = typeof Isolation_ProcessView[keyof typeof Isolation_ProcessView];
+
+export namespace Isolation_ProcessView {
+  export type PROCESS_VIEW_OWN = typeof Isolation_ProcessView.PROCESS_VIEW_OWN;
+  export type PROCESS_VIEW_POD = typeof Isolation_ProcessView.PROCESS_VIEW_POD;
+  export type PROCESS_VIEW_TARGET = typeof Isolation_ProcessView.PROCESS_VIEW_TARGET;
+  export type UNRECOGNIZED = typeof Isolation_ProcessView.UNRECOGNIZED;
+}
+
+/** A user namespace: ids from 0 on inside are ids from `first` on in the guest. */
+export interface UserNamespace {
+  uids: IdRange | undefined;
+  gids: IdRange | undefined;
+}
+
+export interface IdRange {
+  first: number;
+  /** 1 or more */
+  length: number;
+}
+
+/** Reply to CreateContainer: who its first process will be, resolved in the image. */
+export interface ContainerCreated {
+  uid: number;
+  gid: number;
+  /** ascending, the primary one among them */
+  groups: number[];
 }
 
 export interface RootFilesystem {
@@ -235,6 +288,8 @@ export interface Process {
   /** characters, 0 = unknown */
   terminalWidth: number;
   terminalHeight: number;
+  /** of the effective ones, those that any user keeps */
+  ambientCapabilities: string[];
 }
 
 export interface User {
@@ -785,6 +840,9 @@ export const AgentMessage: MessageFns<AgentMessage> = {
       case "exited":
         ProcessExited.encode(message.body.value, writer.uint32(90).fork()).join();
         break;
+      case "containerCreated":
+        ContainerCreated.encode(message.body.value, writer.uint32(282).fork()).join();
+        break;
     }
     return writer;
   },
@@ -858,6 +916,14 @@ export const AgentMessage: MessageFns<AgentMessage> = {
             message.body = { $case: "exited", value: ProcessExited.decode(reader, reader.uint32()) };
             continue;
           }
+          case 35: {
+            if (tag !== 282) {
+              break;
+            }
+
+            message.body = { $case: "containerCreated", value: ContainerCreated.decode(reader, reader.uint32()) };
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -910,6 +976,12 @@ export const AgentMessage: MessageFns<AgentMessage> = {
       case "exited": {
         if (object.body?.value !== undefined && object.body?.value !== null) {
           message.body = { $case: "exited", value: ProcessExited.fromPartial(object.body.value) };
+        }
+        break;
+      }
+      case "containerCreated": {
+        if (object.body?.value !== undefined && object.body?.value !== null) {
+          message.body = { $case: "containerCreated", value: ContainerCreated.fromPartial(object.body.value) };
         }
         break;
       }
@@ -1132,6 +1204,7 @@ function createBaseConfigureSandbox(): ConfigureSandbox {
     realtimeNanoseconds: 0n,
     entropy: Buffer.alloc(0),
     addresses: [],
+    userNamespace: undefined,
   };
 }
 
@@ -1157,6 +1230,9 @@ export const ConfigureSandbox: MessageFns<ConfigureSandbox> = {
     }
     for (const v of message.addresses) {
       writer.uint32(50).string(v!);
+    }
+    if (message.userNamespace !== undefined) {
+      UserNamespace.encode(message.userNamespace, writer.uint32(122).fork()).join();
     }
     return writer;
   },
@@ -1225,6 +1301,14 @@ export const ConfigureSandbox: MessageFns<ConfigureSandbox> = {
             message.addresses.push(reader.string());
             continue;
           }
+          case 15: {
+            if (tag !== 122) {
+              break;
+            }
+
+            message.userNamespace = UserNamespace.decode(reader, reader.uint32());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1258,6 +1342,9 @@ export const ConfigureSandbox: MessageFns<ConfigureSandbox> = {
       : 0n;
     message.entropy = object.entropy ?? Buffer.alloc(0);
     message.addresses = object.addresses?.map((e) => e) || [];
+    message.userNamespace = (object.userNamespace !== undefined && object.userNamespace !== null)
+      ? UserNamespace.fromPartial(object.userNamespace)
+      : undefined;
     return message;
   },
 };
@@ -1627,6 +1714,7 @@ function createBaseCreateContainer(): CreateContainer {
     readonlyPaths: [],
     privileged: false,
     hostname: "",
+    isolation: undefined,
   };
 }
 
@@ -1658,6 +1746,9 @@ export const CreateContainer: MessageFns<CreateContainer> = {
     }
     if (message.hostname !== "") {
       writer.uint32(74).string(message.hostname);
+    }
+    if (message.isolation !== undefined) {
+      Isolation.encode(message.isolation, writer.uint32(90).fork()).join();
     }
     return writer;
   },
@@ -1747,6 +1838,14 @@ export const CreateContainer: MessageFns<CreateContainer> = {
             message.hostname = reader.string();
             continue;
           }
+          case 11: {
+            if (tag !== 90) {
+              break;
+            }
+
+            message.isolation = Isolation.decode(reader, reader.uint32());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1779,6 +1878,327 @@ export const CreateContainer: MessageFns<CreateContainer> = {
     message.readonlyPaths = object.readonlyPaths?.map((e) => e) || [];
     message.privileged = object.privileged ?? false;
     message.hostname = object.hostname ?? "";
+    message.isolation = (object.isolation !== undefined && object.isolation !== null)
+      ? Isolation.fromPartial(object.isolation)
+      : undefined;
+    return message;
+  },
+};
+
+function createBaseIsolation(): Isolation {
+  return { seccompFilter: Buffer.alloc(0), processView: 0, processTarget: "", ownIpc: false };
+}
+
+export const Isolation: MessageFns<Isolation> = {
+  encode(message: Isolation, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.seccompFilter.length !== 0) {
+      writer.uint32(10).bytes(message.seccompFilter);
+    }
+    if (message.processView !== 0) {
+      writer.uint32(16).int32(message.processView);
+    }
+    if (message.processTarget !== "") {
+      writer.uint32(26).string(message.processTarget);
+    }
+    if (message.ownIpc !== false) {
+      writer.uint32(32).bool(message.ownIpc);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Isolation {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseIsolation();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.seccompFilter = Buffer.from(reader.bytes());
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.processView = reader.int32() as any;
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.processTarget = reader.string();
+            continue;
+          }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.ownIpc = reader.bool();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create<I extends Exact<DeepPartial<Isolation>, I>>(base?: I): Isolation {
+    return Isolation.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<Isolation>, I>>(object: I): Isolation {
+    const message = createBaseIsolation();
+    message.seccompFilter = object.seccompFilter ?? Buffer.alloc(0);
+    message.processView = object.processView ?? 0;
+    message.processTarget = object.processTarget ?? "";
+    message.ownIpc = object.ownIpc ?? false;
+    return message;
+  },
+};
+
+function createBaseUserNamespace(): UserNamespace {
+  return { uids: undefined, gids: undefined };
+}
+
+export const UserNamespace: MessageFns<UserNamespace> = {
+  encode(message: UserNamespace, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.uids !== undefined) {
+      IdRange.encode(message.uids, writer.uint32(10).fork()).join();
+    }
+    if (message.gids !== undefined) {
+      IdRange.encode(message.gids, writer.uint32(18).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): UserNamespace {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseUserNamespace();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.uids = IdRange.decode(reader, reader.uint32());
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.gids = IdRange.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create<I extends Exact<DeepPartial<UserNamespace>, I>>(base?: I): UserNamespace {
+    return UserNamespace.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<UserNamespace>, I>>(object: I): UserNamespace {
+    const message = createBaseUserNamespace();
+    message.uids = (object.uids !== undefined && object.uids !== null) ? IdRange.fromPartial(object.uids) : undefined;
+    message.gids = (object.gids !== undefined && object.gids !== null) ? IdRange.fromPartial(object.gids) : undefined;
+    return message;
+  },
+};
+
+function createBaseIdRange(): IdRange {
+  return { first: 0, length: 0 };
+}
+
+export const IdRange: MessageFns<IdRange> = {
+  encode(message: IdRange, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.first !== 0) {
+      writer.uint32(8).uint32(message.first);
+    }
+    if (message.length !== 0) {
+      writer.uint32(16).uint32(message.length);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): IdRange {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseIdRange();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.first = reader.uint32();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.length = reader.uint32();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create<I extends Exact<DeepPartial<IdRange>, I>>(base?: I): IdRange {
+    return IdRange.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<IdRange>, I>>(object: I): IdRange {
+    const message = createBaseIdRange();
+    message.first = object.first ?? 0;
+    message.length = object.length ?? 0;
+    return message;
+  },
+};
+
+function createBaseContainerCreated(): ContainerCreated {
+  return { uid: 0, gid: 0, groups: [] };
+}
+
+export const ContainerCreated: MessageFns<ContainerCreated> = {
+  encode(message: ContainerCreated, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.uid !== 0) {
+      writer.uint32(8).uint32(message.uid);
+    }
+    if (message.gid !== 0) {
+      writer.uint32(16).uint32(message.gid);
+    }
+    if (message.groups.length !== 0) {
+      writer.uint32(26).fork();
+      for (const v of message.groups) {
+        writer.uint32(v);
+      }
+      writer.join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ContainerCreated {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseContainerCreated();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.uid = reader.uint32();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.gid = reader.uint32();
+            continue;
+          }
+          case 3: {
+            if (tag === 24) {
+              message.groups.push(reader.uint32());
+
+              continue;
+            }
+
+            if (tag === 26) {
+              const end2 = reader.uint32() + reader.pos;
+              while (reader.pos < end2) {
+                message.groups.push(reader.uint32());
+              }
+
+              continue;
+            }
+
+            break;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create<I extends Exact<DeepPartial<ContainerCreated>, I>>(base?: I): ContainerCreated {
+    return ContainerCreated.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<ContainerCreated>, I>>(object: I): ContainerCreated {
+    const message = createBaseContainerCreated();
+    message.uid = object.uid ?? 0;
+    message.gid = object.gid ?? 0;
+    message.groups = object.groups?.map((e) => e) || [];
     return message;
   },
 };
@@ -1862,6 +2282,7 @@ function createBaseProcess(): Process {
     noNewPrivileges: false,
     terminalWidth: 0,
     terminalHeight: 0,
+    ambientCapabilities: [],
   };
 }
 
@@ -1896,6 +2317,9 @@ export const Process: MessageFns<Process> = {
     }
     if (message.terminalHeight !== 0) {
       writer.uint32(80).uint32(message.terminalHeight);
+    }
+    for (const v of message.ambientCapabilities) {
+      writer.uint32(90).string(v!);
     }
     return writer;
   },
@@ -1993,6 +2417,14 @@ export const Process: MessageFns<Process> = {
             message.terminalHeight = reader.uint32();
             continue;
           }
+          case 11: {
+            if (tag !== 90) {
+              break;
+            }
+
+            message.ambientCapabilities.push(reader.string());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -2020,6 +2452,7 @@ export const Process: MessageFns<Process> = {
     message.noNewPrivileges = object.noNewPrivileges ?? false;
     message.terminalWidth = object.terminalWidth ?? 0;
     message.terminalHeight = object.terminalHeight ?? 0;
+    message.ambientCapabilities = object.ambientCapabilities?.map((e) => e) || [];
     return message;
   },
 };
