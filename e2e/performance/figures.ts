@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import type { Step } from "./ours.ts";
+
 /** One measured promise, with its peer measured in the same run. */
 export interface Figure {
   /** Median of the samples. */
@@ -35,6 +37,14 @@ export function figure(
     ...(peer && { peer: { ...peer, value: median(peer.samples) } }),
     samples,
   };
+}
+
+/** Milliseconds of the toolstack's steps in a runtime's own words about a pod. */
+export function toolstackMilliseconds(info: Readonly<Record<string, string>>): number {
+  const { breakdown } = JSON.parse(info["lightvm"] ?? "{}") as { breakdown?: Step[] };
+  const own = (breakdown ?? []).filter(({ phase }) => phase === "toolstack");
+  if (own.length === 0) throw new Error("the runtime does not say where its time went");
+  return own.reduce((sum, { nanoseconds }) => sum + nanoseconds, 0) / 1e6;
 }
 
 /** One table of all figures, for a terminal. */

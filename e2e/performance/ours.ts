@@ -34,12 +34,15 @@ async function number(box: Box, command: string): Promise<number> {
   return Number(stdout);
 }
 
-const FREE = "xl info | sed -n 's/^free_memory *: //p'";
+/** What Xen has to give away. */
+export async function freeMemoryBytes(box: Box): Promise<number> {
+  return (await number(box, "xl info | sed -n 's/^free_memory *: //p'")) * 2 ** 20;
+}
 
 /** Runs one pod without a container, looks at it, removes it. */
 export async function samplePod(box: Box, name: string): Promise<PodSample> {
   const crictl = new Crictl(box);
-  const freeBefore = await number(box, FREE);
+  const freeBefore = await freeMemoryBytes(box);
   const sandbox = await crictl.runPod({ name });
   // crictl puts each item of the verbose information beside the status.
   const { lightvm } = await crictl.json<{ lightvm: { breakdown: Step[] } }>(["inspectp", sandbox]);
@@ -52,7 +55,7 @@ export async function samplePod(box: Box, name: string): Promise<PodSample> {
     steps: lightvm.breakdown,
     vmmPrivateBytes: (await rollup("Private_(Clean|Dirty)")) * 1024,
     vmmResidentBytes: (await rollup("Rss")) * 1024,
-    xenBytes: (freeBefore - (await number(box, FREE))) * 1024 * 1024,
+    xenBytes: freeBefore - (await freeMemoryBytes(box)),
   };
   await crictl.removePod(sandbox);
   return sample;

@@ -20,8 +20,8 @@ export interface LevelSample {
   readonly steps: readonly Step[];
 }
 
-/** Settings of a box's lightvmd, in which deadlines are those of an emulated machine. */
-function settings(level: ShellLevel, size: number): string {
+/** Settings of a box's lightvmd with a pool, in which deadlines are those of an emulated machine. */
+export function levelSettings(level: ShellLevel, size: number): string {
   return `
 [vm]
 boot_timeout_seconds = 60
@@ -36,12 +36,12 @@ level = "${level}"
 export async function sampleLevels(box: Box, daemon: Daemon, pods: number): Promise<LevelSample[]> {
   const samples: LevelSample[] = [];
   await daemon.end();
-  await daemon.start({ config: settings("prepared", 0), timeoutMs: 600_000 });
+  await daemon.start({ config: levelSettings("prepared", 0), timeoutMs: 600_000 });
   for (const level of SHELL_LEVELS) {
     const sample: LevelSample = { level, create: [], execute: [], steps: [] };
     for (let i = 0; i < pods; i++) {
       console.error(`[bench] ${level} shell ${i + 1}/${pods}`);
-      await daemon.reload(settings(level, 1));
+      await daemon.reload(levelSettings(level, 1));
       await untilWaiting(box, 1);
       const steps = await stepsOfPod(box, `${level}-${i}`);
       const own = steps.filter(({ phase }) => phase === "toolstack");
@@ -54,7 +54,7 @@ export async function sampleLevels(box: Box, daemon: Daemon, pods: number): Prom
     }
     samples.push(sample);
   }
-  await daemon.reload(settings("prepared", 0));
+  await daemon.reload(levelSettings("prepared", 0));
   await untilWaiting(box, 0);
   return samples;
 }
@@ -71,7 +71,7 @@ async function stepsOfPod(box: Box, name: string): Promise<readonly Step[]> {
   return lightvm.breakdown;
 }
 
-async function untilWaiting(box: Box, count: number): Promise<void> {
+export async function untilWaiting(box: Box, count: number): Promise<void> {
   const crictl = new Crictl(box);
   for (;;) {
     const { lightvm } = await crictl.json<{ lightvm: { pool: { kinds: { waiting: number }[] } } }>([

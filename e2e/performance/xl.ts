@@ -72,3 +72,37 @@ export async function sampleXl(box: Box): Promise<XlSample> {
   }
   return { create: create / 1e6, boot: boot / 1e6 };
 }
+
+/** Creates that many paused guests, tells the time of each in nanoseconds, destroys them. */
+const FILL = `
+for i in $(seq "$GUESTS"); do
+  sed "s/^name = .*/name = \\"peer$i\\"/; s/^memory = .*/memory = 16/" /run/peer.cfg >/run/peer$i.cfg
+  a=$(date +%s%N)
+  xl create -q -p /run/peer$i.cfg || exit 1
+  echo $(($(date +%s%N) - a))
+done
+for i in $(seq "$GUESTS"); do xl destroy peer$i; rm /run/peer$i.cfg; done
+`;
+
+/** Milliseconds of `xl create -p`, guest after guest, while those before it stay. */
+export async function fillXl(box: Box, guests: number): Promise<number[]> {
+  const options = { timeoutMs: 3_600_000 };
+  const { code, stdout, stderr } = await box.exec(`GUESTS=${guests}\n${FILL}`, options);
+  if (code !== 0) throw new LightvmError("unavailable", `xl create failed: ${stderr}`);
+  return stdout
+    .trim()
+    .split("\n")
+    .map((line) => Number(line) / 1e6);
+}
+
+/** Milliseconds of a fork and an exec of `true`, the floor of all that starts anything. */
+export async function forkExec(box: Box, times: number): Promise<number[]> {
+  // `date` is a fork and an exec as well: one of the two is subtracted.
+  const each = "a=$(date +%s%N); b=$(date +%s%N); /bin/true; c=$(date +%s%N)";
+  const command = `for i in $(seq ${times}); do ${each}; echo $((c - b - (b - a))); done`;
+  const { stdout } = await box.exec(command, { timeoutMs: 600_000 });
+  return stdout
+    .trim()
+    .split("\n")
+    .map((line) => Number(line) / 1e6);
+}

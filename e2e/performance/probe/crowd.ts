@@ -10,7 +10,13 @@ export interface Crowd {
   /** Milliseconds of ListPodSandbox, ListContainers and ListPodSandboxStats with all of them. */
   readonly lists: Readonly<Record<"pods" | "containers" | "stats", number>>;
   /** Processor time of all VMM processes and of lightvmd while nothing was asked, milliseconds. */
-  readonly idle: { readonly vmms: number; readonly daemon: number; readonly overMs: number };
+  readonly idle: {
+    readonly vmms: number;
+    readonly daemon: number;
+    /** Processor time of the guests by Xen's account. */
+    readonly guests: number;
+    readonly overMs: number;
+  };
   /** Private memory of all VMM processes, bytes. */
   readonly vmmBytes: number;
 }
@@ -31,12 +37,14 @@ export async function fill(cri: Cri, plan: PodPlan, pods: number): Promise<numbe
 /** Looks at the pods that there are, and at what they do in `idleMs` of being left alone. */
 export async function look(cri: Cri, idleMs: number): Promise<Crowd> {
   const lists = await timeLists(cri);
+  const guestsBefore = await guestTime(cri);
   const before = processorTime();
   await delay(idleMs);
   const after = processorTime();
   const idle = {
     vmms: after.vmms - before.vmms,
     daemon: after.daemon - before.daemon,
+    guests: (await guestTime(cri)) - guestsBefore,
     overMs: idleMs,
   };
   const vmmBytes = vmmProcesses().reduce((sum, pid) => sum + privateBytes(pid), 0);
@@ -60,6 +68,13 @@ async function timeLists({ runtime }: Cri): Promise<Crowd["lists"]> {
   const containers = await timed(() => call(runtime, runtime.listContainers, { filter }));
   const stats = await timed(() => call(runtime, runtime.listPodSandboxStats, { filter }));
   return { pods: pods.ms, containers: containers.ms, stats: stats.ms };
+}
+
+/** Processor time of all pods together, milliseconds. */
+async function guestTime({ runtime }: Cri): Promise<number> {
+  const { stats } = await call(runtime, runtime.listPodSandboxStats, { filter: undefined });
+  const nanoseconds = stats.map(({ linux }) => linux?.cpu?.usageCoreNanoSeconds?.value ?? 0n);
+  return Number(nanoseconds.reduce((sum, each) => sum + each, 0n)) / 1e6;
 }
 
 function processorTime(): { vmms: number; daemon: number } {
