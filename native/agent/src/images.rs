@@ -34,7 +34,8 @@ impl Images {
     }
 
     /// The node of the disk with noxs entry id `id`, once the kernel has it:
-    /// `noxs<id>/virtio<n>/block/<name>`.
+    /// `noxs<id>/virtio<n>/block/<name>`. The node is there before the disk can be opened; the
+    /// kernel's news of it come after both (Linux block/genhd.c, device_add_disk).
     pub fn disk(&self, id: u32) -> Option<PathBuf> {
         let device = self.platform_devices.join(format!("noxs{id}"));
         let virtio = entries(&device).into_iter().filter(|name| {
@@ -44,7 +45,7 @@ impl Images {
         virtio
             .flat_map(|name| entries(&device.join(name).join("block")))
             .map(|disk| Path::new("/dev").join(disk))
-            .find(|node| node.exists())
+            .find(|node| fs::File::open(node).is_ok())
     }
 
     /// Mounts the image on `disk` unless it is, and returns where.
