@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { Box } from "../box/box.ts";
-import { Containerd } from "../framework/containerd.ts";
+import { Containerd, writeHostsFiles } from "../framework/containerd.ts";
 import { Daemon } from "../framework/daemon.ts";
 import { tracesOfPods } from "../framework/traces.ts";
 import { REGISTRY_HOSTS } from "./images/images.ts";
@@ -21,12 +21,10 @@ export const RUNTIMES = { lightvm, containerd } as const;
 export type RuntimeName = keyof typeof RUNTIMES;
 
 async function lightvm(box: Box, mirror: string): Promise<RuntimeUnderTest> {
-  const { stdout: base } = await box.exec("cat /etc/lightvm/config.toml");
-  const registries = REGISTRY_HOSTS.map(
-    (host) => `[image.registries."${host}"]\nmirrors = [{ url = "${mirror}" }]\n`,
-  );
+  const mirrors = Object.fromEntries(REGISTRY_HOSTS.map((host) => [host, mirror]));
+  await writeHostsFiles(box, "/etc/lightvm/certs.d", mirrors);
   const daemon = new Daemon(box);
-  await daemon.start({ config: [base, ...registries].join("\n") });
+  await daemon.start();
   const { stdout: version } = await box.exec("lightvm version");
   return {
     name: `lightvm ${version.trim()}`,

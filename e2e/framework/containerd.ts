@@ -48,6 +48,19 @@ const NETWORK = JSON.stringify({
   ],
 });
 
+/** Writes a hosts.toml a registry host, which both containerd and lightvmd read. */
+export async function writeHostsFiles(
+  box: Box,
+  directory: string,
+  mirrors: Readonly<Record<string, string>>,
+): Promise<void> {
+  for (const [host, url] of Object.entries(mirrors)) {
+    const file = `${directory}/${host}/hosts.toml`;
+    const input = `[host."${url}"]\n  capabilities = ["pull", "resolve"]\n`;
+    await box.exec(`mkdir -p $(dirname ${file}) && cat >${file}`, { input });
+  }
+}
+
 export interface ContainerdOptions {
   /** Registry host, as in image references → base URL of the mirror that is asked instead. */
   readonly mirrors?: Readonly<Record<string, string>>;
@@ -69,10 +82,7 @@ export class Containerd implements AsyncDisposable {
       await box.exec(`mkdir -p $(dirname ${file}) && cat >${file}`, { input });
     await write(`${DIRECTORY}/containerd.toml`, CONFIG);
     await write(`${DIRECTORY}/net.d/10-peer.conflist`, NETWORK);
-    for (const [host, url] of Object.entries(mirrors)) {
-      const text = `[host."${url}"]\n  capabilities = ["pull", "resolve"]\n`;
-      await write(`${DIRECTORY}/certs.d/${host}/hosts.toml`, text);
-    }
+    await writeHostsFiles(box, `${DIRECTORY}/certs.d`, mirrors);
     const { code } = await box.exec(
       [
         "mountpoint -q /sys/kernel/security || mount -t securityfs none /sys/kernel/security",

@@ -137,6 +137,8 @@ const fileSchema = z.strictObject({
     .strictObject({
       /** Registry host (as in the image reference) → how to reach it. */
       registries: z.record(z.string(), registry).default({}),
+      /** One directory a registry host with a hosts.toml, in containerd's form. */
+      hosts_directory: absolutePath.default("/etc/lightvm/certs.d"),
     })
     .prefault({}),
   streaming: streaming.prefault({}),

@@ -2,6 +2,7 @@
 import { type ErrorCode, LightvmError } from "../../shared/errors.ts";
 import type { Credentials } from "../images.ts";
 import { answerChallenge } from "./authentication.ts";
+import type { Capability } from "./hosts-file.ts";
 import { type HttpClient, type HttpResponse, readAll } from "./http.ts";
 
 export interface EndpointOptions {
@@ -11,6 +12,11 @@ export interface EndpointOptions {
   readonly repository: string;
   /** A mirror is told which registry it stands for. */
   readonly mirrorOf?: string | undefined;
+  /** The path of `base` takes the place of "/v2/". */
+  readonly exactPath?: boolean;
+  readonly capabilities?: ReadonlySet<Capability>;
+  /** Sent with each request to this server, and to no other. */
+  readonly headers?: Readonly<Record<string, string>>;
   readonly credentials?: Credentials | undefined;
 }
 
@@ -58,10 +64,20 @@ export class Endpoint {
     throw await this.#failure(response, request.what);
   }
 
+  /** Whether this server may be asked for that; all may unless they are limited. */
+  can(capability: Capability): boolean {
+    return this.#options.capabilities?.has(capability) ?? true;
+  }
+
+  /** Closes all connections. */
+  [Symbol.dispose](): void {
+    this.#options.client[Symbol.dispose]();
+  }
+
   #url(path: string): URL {
-    const { base, repository, mirrorOf } = this.#options;
+    const { base, exactPath = false, repository, mirrorOf } = this.#options;
     const prefix = base.pathname.replace(/\/+$/, "");
-    const url = new URL(`${prefix}/v2/${repository}/${path}`, base);
+    const url = new URL(`${prefix}${exactPath ? "" : "/v2"}/${repository}/${path}`, base);
     if (mirrorOf !== undefined) url.searchParams.set("ns", mirrorOf);
     return url;
   }
@@ -69,11 +85,10 @@ export class Endpoint {
   async #follow(start: URL, request: EndpointRequest): Promise<HttpResponse> {
     let url = start;
     for (let hops = 0; hops <= MAX_REDIRECTS; hops += 1) {
-      const headers = { ...request.headers };
       // Where blobs are stored is another party: it gets a signed URL, never our credentials.
-      if (this.#authorization !== undefined && url.origin === start.origin) {
-        headers["Authorization"] = this.#authorization;
-      }
+      const own = url.origin === start.origin;
+      const headers = { ...(own && this.#options.headers), ...request.headers };
+      if (this.#authorization !== undefined && own) headers["Authorization"] = this.#authorization;
       const { client } = this.#options;
       const response = await client.send({ method: "GET", url, headers, signal: request.signal });
       if (!redirects.has(response.status)) {

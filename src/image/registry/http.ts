@@ -30,9 +30,19 @@ export interface HttpResponse {
   discard(): void;
 }
 
+/** Whom a client believes over TLS, and who it is itself; files are PEM. */
+export interface TlsOptions {
+  /** Authorities that are trusted beside Node's and the system's. */
+  readonly caFiles: readonly string[];
+  readonly clientCertificates: readonly { readonly certificate: string; readonly key: string }[];
+  /** False: whoever answers is believed. */
+  readonly verify: boolean;
+}
+
+export const DEFAULT_TLS: TlsOptions = { caFiles: [], clientCertificates: [], verify: true };
+
 export interface HttpClientOptions {
-  /** PEM file of authorities that are trusted beside Node's and the system's. */
-  readonly caFile?: string | undefined;
+  readonly tls: TlsOptions;
   /** Longest silence of a server while an answer or more of a body is due, milliseconds. */
   readonly silenceMs: number;
 }
@@ -41,12 +51,12 @@ export interface HttpClientOptions {
 export class HttpClient implements Disposable {
   readonly #plain = new http.Agent({ keepAlive: true });
   readonly #silenceMs: number;
-  readonly #caFile: string | undefined;
+  readonly #tls: TlsOptions;
   #secure: https.Agent | undefined;
 
   constructor(options: HttpClientOptions) {
     this.#silenceMs = options.silenceMs;
-    this.#caFile = options.caFile;
+    this.#tls = options.tls;
   }
 
   /** Throws "unavailable" when there is no answer, "failed-precondition" (CA file), "cancelled". */
@@ -93,9 +103,15 @@ export class HttpClient implements Disposable {
   }
 
   #secureAgent(): https.Agent {
+    const { caFiles, clientCertificates, verify } = this.#tls;
     this.#secure ??= new https.Agent({
       keepAlive: true,
-      secureContext: tls.createSecureContext({ ca: authorities(this.#caFile) }),
+      rejectUnauthorized: verify,
+      secureContext: tls.createSecureContext({
+        ca: authorities(caFiles),
+        cert: clientCertificates.map(({ certificate }) => readPem(certificate)),
+        key: clientCertificates.map(({ key }) => readPem(key)),
+      }),
     });
     return this.#secure;
   }
@@ -168,17 +184,16 @@ function isReset(error: unknown): boolean {
   return code === "ECONNRESET" || code === "EPIPE";
 }
 
-function authorities(caFile: string | undefined): string[] {
+function authorities(caFiles: readonly string[]): string[] {
   const trusted = [...tls.getCACertificates("default"), ...tls.getCACertificates("system")];
-  if (caFile !== undefined) trusted.push(readAuthority(caFile));
-  return [...new Set(trusted)];
+  return [...new Set([...trusted, ...caFiles.map(readPem)])];
 }
 
-function readAuthority(caFile: string): string {
+function readPem(file: string): string {
   try {
-    return readFileSync(caFile, "utf8");
+    return readFileSync(file, "utf8");
   } catch (error) {
-    throw new LightvmError("failed-precondition", `cannot read the CA file ${caFile}`, {
+    throw new LightvmError("failed-precondition", `cannot read the certificate or key ${file}`, {
       cause: error,
     });
   }

@@ -7,8 +7,9 @@ import { throwIfCancelled } from "../../shared/wait.ts";
 import type { Credentials } from "../images.ts";
 import { formatReference, type Reference } from "../reference.ts";
 import { sha256, verifyBytes } from "./digest.ts";
-import { Endpoint } from "./endpoint.ts";
-import { HttpClient, type HttpResponse, readAll } from "./http.ts";
+import { Endpoint, type EndpointOptions } from "./endpoint.ts";
+import { type Capability, type HostSettings, type RegistryHosts, readHosts } from "./hosts-file.ts";
+import { DEFAULT_TLS, HttpClient, type HttpResponse, readAll } from "./http.ts";
 import {
   chooseEntry,
   type Descriptor,
@@ -74,30 +75,62 @@ export function openRegistry(
   options: RegistryOptions = {},
 ): Registry {
   const { host, repository } = reference;
-  const own = Object.hasOwn(config.registries, host) ? config.registries[host] : undefined;
-  const { mirrors, plain_http, ca_file } = own ?? NO_CONFIG;
-  const client = new HttpClient({
-    caFile: ca_file,
-    silenceMs: options.silenceMs ?? DEFAULT_SILENCE_MS,
-  });
+  const silenceMs = options.silenceMs ?? DEFAULT_SILENCE_MS;
+  const hosts = hostsOf(config, host);
+  const endpoint = (settings: HostSettings, more: Partial<EndpointOptions>) =>
+    new Endpoint({
+      ...settings,
+      client: new HttpClient({ tls: settings, silenceMs }),
+      repository,
+      ...more,
+    });
   // The credentials are for the registry; whoever runs a mirror of it has no right to them.
-  const mirrorEndpoints = mirrors.map(
-    ({ url }) => new Endpoint({ client, base: new URL(url), repository, mirrorOf: host }),
-  );
+  const mirrors = hosts.mirrors.map((settings) => endpoint(settings, { mirrorOf: host }));
+  return new RemoteRegistry([...mirrors, endpoint(hosts.server, { credentials })], reference);
+}
+
+/** The node's own configuration of a registry goes before its hosts.toml. */
+function hostsOf(
+  config: Config["image"],
+  host: string,
+): Required<RegistryHosts> & {
+  readonly server: HostSettings;
+} {
   const address = HOST_ALIASES[host] ?? host;
-  const base = new URL(`${plain_http ? "http" : "https"}://${address}/`);
-  const origin = new Endpoint({ client, base, repository, credentials });
-  return new RemoteRegistry(client, [...mirrorEndpoints, origin], reference);
+  if (Object.hasOwn(config.registries, host)) {
+    const { mirrors, plain_http, ca_file } = config.registries[host] ?? NO_CONFIG;
+    const caFiles = ca_file === undefined ? [] : [ca_file];
+    return {
+      mirrors: mirrors.map(({ url }) => plainSettings(url, caFiles)),
+      server: plainSettings(`${plain_http ? "http" : "https"}://${address}/`, caFiles),
+    };
+  }
+  const { mirrors, server } = readHosts(config.hosts_directory, host) ?? {
+    mirrors: [],
+    server: undefined,
+  };
+  return { mirrors, server: server ?? plainSettings(`https://${address}/`, []) };
+}
+
+function plainSettings(url: string, caFiles: readonly string[]): HostSettings {
+  return {
+    ...DEFAULT_TLS,
+    base: new URL(url),
+    exactPath: false,
+    capabilities: new Set(["pull", "resolve"]),
+    caFiles,
+    headers: {},
+  };
 }
 
 class RemoteRegistry implements Registry {
-  readonly #client: HttpClient;
+  readonly #all: readonly Endpoint[];
   /** In the order in which they are asked. The last one is the registry itself. */
   #endpoints: readonly Endpoint[];
   readonly #reference: Reference;
 
-  constructor(client: HttpClient, endpoints: readonly Endpoint[], reference: Reference) {
-    this.#client = client;
+  constructor(endpoints: readonly Endpoint[], reference: Reference) {
+    this.#all = endpoints;
     this.#endpoints = endpoints;
     this.#reference = reference;
   }
@@ -135,7 +168,7 @@ class RemoteRegistry implements Registry {
     if (offset === size && size > 0) return { offset, chunks: nothing() };
     const request = { path: `blobs/${digest}`, what, signal };
     const range: Record<string, string> = offset > 0 ? { Range: `bytes=${offset}-` } : {};
-    return this.#ask(async (endpoint) => {
+    return this.#ask("pull", async (endpoint) => {
       let response = await endpoint.get({ ...request, headers: range });
       if (response.status === 416) {
         response.discard();
@@ -147,7 +180,7 @@ class RemoteRegistry implements Registry {
   }
 
   [Symbol.dispose](): void {
-    this.#client[Symbol.dispose]();
+    for (const endpoint of this.#all) endpoint[Symbol.dispose]();
   }
 
   async #manifest(
@@ -162,7 +195,7 @@ class RemoteRegistry implements Registry {
       headers: { Accept: MANIFEST_ACCEPT },
       signal,
     };
-    return this.#ask(async (endpoint) => {
+    return this.#ask(digest === undefined ? "resolve" : "pull", async (endpoint) => {
       const response = await endpoint.get(request);
       const bytes = await readAll(response.chunks, MAX_MANIFEST_BYTES, what);
       if (digest !== undefined) verifyBytes(bytes, digest, what);
@@ -176,9 +209,9 @@ class RemoteRegistry implements Registry {
   }
 
   /** Tries one endpoint after the other; the registry's own failure is the one that counts. */
-  async #ask<T>(attempt: (endpoint: Endpoint) => Promise<T>): Promise<T> {
+  async #ask<T>(capability: Capability, attempt: (endpoint: Endpoint) => Promise<T>): Promise<T> {
     const failures: string[] = [];
-    const endpoints = this.#endpoints;
+    const endpoints = this.#endpoints.filter((it) => it.can(capability));
     for (const endpoint of endpoints) {
       try {
         return await attempt(endpoint);
@@ -192,7 +225,11 @@ class RemoteRegistry implements Registry {
         }
       }
     }
-    throw new LightvmError("internal", "a registry without endpoints was opened");
+    const what = formatReference(this.#reference);
+    throw new LightvmError(
+      "failed-precondition",
+      `no server may be asked to ${capability} ${what}`,
+    );
   }
 }
 
