@@ -37,7 +37,7 @@ export function sshArguments({ port, keyFile, controlSocket }: SshTarget): strin
 
 export interface ExecOptions {
   readonly input?: string | Uint8Array;
-  /** Milliseconds; 60 s when absent. */
+  /** Milliseconds; five minutes when absent. */
   readonly timeoutMs?: number;
 }
 
@@ -45,7 +45,7 @@ export interface ExecOptions {
 export async function execute(
   target: SshTarget,
   command: string,
-  { input, timeoutMs = 60_000 }: ExecOptions = {},
+  { input, timeoutMs = 300_000 }: ExecOptions = {},
 ): Promise<CommandResult> {
   const child = spawn("ssh", [...sshArguments(target), command], {
     stdio: ["pipe", "pipe", "pipe"],

@@ -36,7 +36,7 @@ export class Daemon {
 
   /** Starts it and waits until it serves the CRI. */
   async start(options: DaemonOptions = {}): Promise<void> {
-    const { config, hidden = [], timeoutMs = 60_000 } = options;
+    const { config, hidden = [], timeoutMs = 180_000 } = options;
     if (config !== undefined) await this.#box.exec(`cat >${CONFIG}`, { input: config });
     const file = config === undefined ? "/etc/lightvm/config.toml" : CONFIG;
     const command = withHidden(hidden, `lightvmd --config ${file}`);
@@ -51,6 +51,7 @@ export class Daemon {
       { timeoutMs: timeoutMs + 10_000 },
     );
     if (code !== 0) {
+      await this.#box.exec(`kill -KILL $(cat ${PID})`);
       throw new LightvmError("unavailable", `lightvmd did not start:\n${await this.log()}`);
     }
   }

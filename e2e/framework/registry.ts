@@ -71,7 +71,7 @@ export class Registry implements AsyncDisposable {
     const { code, stderr } = await this.#box.exec(`
       setsid docker-registry serve ${directory}/config.yml </dev/null >${directory}/log 2>&1 &
       echo $! >${directory}/pid
-      timeout 60 sh -c 'tail -n +1 -f ${directory}/log | grep -q -m 1 "listening on"'`);
+      timeout 240 sh -c 'tail -n +1 -f ${directory}/log | grep -q -m 1 "listening on"'`);
     if (code !== 0) throw new LightvmError("unavailable", `no registry in the box: ${stderr}`);
   }
 
