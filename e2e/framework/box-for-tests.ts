@@ -5,8 +5,11 @@ import { nodeLibrary } from "../../native/build/node-library.ts";
 import { Box } from "../box/box.ts";
 import { DOM0_RELEASES, dom0Image, type XenRelease } from "../box/dom0.ts";
 
-/** Name of the box that tests use; another one may run for a person meanwhile. */
-export const TEST_BOX = "test";
+/**
+ * Name of the box that tests use; another one may run for a person meanwhile. LIGHTVM_BOX names one
+ * that runs already: the tests take it as it is, and leave it.
+ */
+export const TEST_BOX = process.env["LIGHTVM_BOX"] ?? "test";
 
 /** One of `known`, as the environment variable says, or the first of them. */
 function choice<T extends string>(variable: string, known: readonly T[]): T {
@@ -28,6 +31,7 @@ export async function testBusybox(): Promise<Uint8Array> {
 
 /** vitest calls it once before all files; what it returns, once after them. */
 export default async function setup(): Promise<() => Promise<void>> {
+  if (process.env["LIGHTVM_BOX"] !== undefined) return async () => undefined;
   const library = await nodeLibrary(TEST_LINUX);
   const box = await Box.up({ name: TEST_BOX, xen: TEST_XEN, library });
   return async () => await box.down();
