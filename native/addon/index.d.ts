@@ -27,7 +27,8 @@ export interface DomainInfo {
 /** Every call throws or rejects with one line that says what Xen or the system refused. */
 export function hostInfo(): HostInfo;
 export function listDomains(): DomainInfo[];
-export function unpauseDomain(domid: number): void;
+/** For how many nanoseconds the domain has run before the call returned. */
+export function unpauseDomain(domid: number): bigint;
 export function pauseDomain(domid: number): void;
 /** A domain that is gone is no error. */
 export function destroyDomain(domid: number): Promise<void>;

@@ -48,7 +48,11 @@ export interface DomainInfo {
 export interface Hypervisor extends FileSender {
   info(): HypervisorInfo;
   listDomains(): DomainInfo[];
-  unpauseDomain(domid: number): void;
+  /**
+   * Returns for how many nanoseconds the domain has run before the call returned: Xen may let a guest
+   * that wakes have the caller's CPU at once.
+   */
+  unpauseDomain(domid: number): bigint;
   pauseDomain(domid: number): void;
   /** Ends a domain and gives its memory back. A domain that is gone already is no error. */
   destroyDomain(domid: number): Promise<void>;

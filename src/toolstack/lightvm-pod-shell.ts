@@ -43,8 +43,7 @@ export class LightvmPodShell implements PodShell {
     await using undo = this.#undo.move();
     const stopwatch = new Stopwatch();
     await executeUnikernel(shell, context, unikernel, stopwatch, signal);
-    shell.unpause();
-    stopwatch.step("unpause");
+    shell.unpause(stopwatch);
     await awaitStart(shell, context.watch, startSign(shell, unikernel), bootTimeoutMs, signal);
     stopwatch.step("sign of life");
     const record = shell.release(spec);

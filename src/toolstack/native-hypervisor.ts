@@ -8,7 +8,7 @@ import type { DomainInfo, Hypervisor, HypervisorInfo, ShutdownReason } from "./h
 export interface Addon {
   hostInfo(): HypervisorInfo;
   listDomains(): AddonDomain[];
-  unpauseDomain(domid: number): void;
+  unpauseDomain(domid: number): bigint;
   pauseDomain(domid: number): void;
   destroyDomain(domid: number): Promise<void>;
   sendFile(
@@ -67,8 +67,8 @@ export class NativeHypervisor implements Hypervisor {
     }));
   }
 
-  unpauseDomain(domid: number): void {
-    attempt(`unpause domain ${domid}`, () => this.#addon.unpauseDomain(domid));
+  unpauseDomain(domid: number): bigint {
+    return attempt(`unpause domain ${domid}`, () => this.#addon.unpauseDomain(domid));
   }
 
   pauseDomain(domid: number): void {

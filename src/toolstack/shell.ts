@@ -22,6 +22,9 @@ import type { Stopwatch } from "./stopwatch.ts";
 /** The agent's side of every VM's vsock; VMMs do not share an address space of CIDs. */
 const VSOCK_CID = 3;
 
+/** Step of a create: what the guest ran before lightvmd had its CPU back, a part of its boot. */
+const FIRST_RUN = "the guest runs first";
+
 /** What all shells of a toolstack share. */
 export interface ShellTools {
   readonly hypervisor: Hypervisor;
@@ -189,8 +192,10 @@ export class Shell implements AsyncDisposable {
     stopwatch.add("execute", executed.breakdown);
   }
 
-  unpause(): void {
-    this.#tools.hypervisor.unpauseDomain(this.domid);
+  /** Lets the guest run, and books that. */
+  unpause(stopwatch: Stopwatch): void {
+    const guest = this.#tools.hypervisor.unpauseDomain(this.domid);
+    stopwatch.stepApart("unpause", { name: FIRST_RUN, nanoseconds: guest });
   }
 
   pause(): void {

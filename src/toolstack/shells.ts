@@ -93,8 +93,7 @@ export class Shells {
   async boot(shell: Shell, stopwatch: Stopwatch, signal: AbortSignal): Promise<void> {
     const { config, watch } = this.#options;
     await shell.execute(stopwatch, signal);
-    shell.unpause();
-    stopwatch.step("unpause");
+    shell.unpause(stopwatch);
     await awaitBoot(shell, watch, config.boot_timeout_seconds * 1000, signal);
     stopwatch.step("boot");
   }

@@ -9,9 +9,24 @@ export class Stopwatch {
 
   /** Books the time since the last booking under `name`. */
   step(name: string): void {
-    const now = process.hrtime.bigint();
-    const nanoseconds = now - this.#last;
-    this.#last = now;
+    this.#book(name, this.#lap());
+  }
+
+  /** Like `step`, but what another has used meanwhile is booked under its own name. */
+  stepApart(name: string, other: { name: string; nanoseconds: bigint }): void {
+    const lap = this.#lap();
+    const rest = lap - other.nanoseconds;
+    this.#book(name, rest > 0n ? rest : 0n);
+    this.#book(other.name, rest > 0n ? other.nanoseconds : lap);
+  }
+
+  #lap(): bigint {
+    const last = this.#last;
+    this.#last = process.hrtime.bigint();
+    return this.#last - last;
+  }
+
+  #book(name: string, nanoseconds: bigint): void {
     this.steps.push({ phase: "toolstack", name, nanoseconds, hypercalls: 0, bytesCopied: 0n });
   }
 

@@ -70,8 +70,9 @@ export class FakeHypervisor implements Hypervisor {
     writeFileSync(join(this.directory, String(domid)), JSON.stringify(file));
   }
 
-  unpauseDomain(domid: number): void {
+  unpauseDomain(domid: number): bigint {
     process.kill(this.#pause(domid, false), "SIGUSR2");
+    return 0n;
   }
 
   pauseDomain(domid: number): void {

@@ -76,11 +76,12 @@ pub fn list_domains() -> napi::Result<Vec<DomainInfo>> {
     Ok(domains.into_iter().map(domain_info).collect())
 }
 
-/// Lets a domain run that was paused once.
+/// Lets a domain run that was paused once; returns for how many nanoseconds it has run meanwhile.
 #[napi]
-pub fn unpause_domain(domid: u32) -> napi::Result<()> {
+pub fn unpause_domain(domid: u32) -> napi::Result<BigInt> {
     hypervisor()?
         .unpause_domain(checked(domid)?)
+        .map(BigInt::from)
         .map_err(failure)
 }
 

@@ -103,11 +103,14 @@ impl Hypervisor {
             .map(drop)
     }
 
-    /// Takes one from the domain's pause count; a domain starts with one.
-    pub fn unpause_domain(&self, domid: u16) -> Result<(), XenError> {
-        self.domctl()
-            .simple("unpausedomain", Command::UnpauseDomain, domid)
-            .map(drop)
+    /// Takes one from the domain's pause count; a domain starts with one. Returns how long the
+    /// domain has run before the call returned, in nanoseconds: Xen may let a guest that wakes have
+    /// the caller's CPU at once.
+    pub fn unpause_domain(&self, domid: u16) -> Result<u64, XenError> {
+        let domctl = self.domctl();
+        let before = domctl.cpu_nanoseconds(domid)?;
+        domctl.simple("unpausedomain", Command::UnpauseDomain, domid)?;
+        Ok(domctl.cpu_nanoseconds(domid)?.saturating_sub(before))
     }
 
     /// Ends a domain and gives its memory back, however often Xen wants to be asked again. A domain

@@ -89,6 +89,14 @@ impl<'a> Domctl<'a> {
         Err(XenError::UnknownInterface("domctl"))
     }
 
+    /// CPU time that the domain has used.
+    pub(crate) fn cpu_nanoseconds(&self, domid: u16) -> Result<u64, XenError> {
+        let reply = self.simple("getdomaininfo", Command::GetDomainInfo, domid)?;
+        let mut record = [0; RECORD_SIZE];
+        record.copy_from_slice(&reply.payload()[..RECORD_SIZE]);
+        Ok(parse_domain_info(&record).cpu_nanoseconds)
+    }
+
     /// A domctl without arguments of its own.
     pub(crate) fn simple(
         &self,
