@@ -2,7 +2,7 @@
 import { LightvmError } from "../shared/errors.ts";
 import { awaitStart } from "./boot.ts";
 import { LightvmPodVm, type PodVmContext } from "./lightvm-pod-vm.ts";
-import type { PodVm, PodVmSpec } from "./pod-vm.ts";
+import type { BreakdownStep, PodVm, PodVmSpec } from "./pod-vm.ts";
 import type { Shell } from "./shell.ts";
 import { Stopwatch } from "./stopwatch.ts";
 import { executeUnikernel, type PodShell, startSign, type Unikernel } from "./unikernel.ts";
@@ -11,6 +11,8 @@ export interface LightvmPodShellOptions {
   readonly context: PodVmContext;
   readonly spec: PodVmSpec;
   readonly shell: Shell;
+  /** What making the shell took. */
+  readonly breakdown: readonly BreakdownStep[];
   readonly bootTimeoutMs: number;
 }
 
@@ -34,6 +36,10 @@ export class LightvmPodShell implements PodShell {
     return this.#options.spec.memoryBytes;
   }
 
+  get breakdown(): readonly BreakdownStep[] {
+    return this.#options.breakdown;
+  }
+
   async boot(unikernel: Unikernel, signal: AbortSignal): Promise<PodVm> {
     const { context, spec, shell, bootTimeoutMs } = this.#options;
     if (this.#spent) {
@@ -49,7 +55,8 @@ export class LightvmPodShell implements PodShell {
     const record = shell.release(spec);
     undo.move();
     const { directory } = shell.plan;
-    return LightvmPodVm.running(context, spec, directory, record, shell, stopwatch.steps);
+    const breakdown = [...this.breakdown, ...stopwatch.steps];
+    return LightvmPodVm.running(context, spec, directory, record, shell, breakdown);
   }
 
   async destroy(): Promise<void> {

@@ -127,15 +127,15 @@ export class LightvmToolstack implements Toolstack {
     using _precedence = this.#pool.giveWay();
     await using undo = new AsyncDisposableStack();
     const flavor = this.#shells.flavorOf(spec);
+    const stopwatch = new Stopwatch();
     const waiting = this.#pool.take(flavor, ["prepared"]);
-    const shell = undo.use(
-      waiting?.shell ?? (await this.#prepare(flavor, new Stopwatch(), signal)),
-    );
+    const shell = undo.use(waiting?.shell ?? (await this.#prepare(flavor, stopwatch, signal)));
     shell.hurry();
     this.#links.add(spec.id, shell.id);
     undo.defer(() => this.#links.remove(spec.id));
     const bootTimeoutMs = this.#options.config.vm.boot_timeout_seconds * 1000;
-    const options = { context: this.#context, spec, shell, bootTimeoutMs };
+    const breakdown = stopwatch.steps;
+    const options = { context: this.#context, spec, shell, breakdown, bootTimeoutMs };
     return new LightvmPodShell(options, undo.move());
   }
 

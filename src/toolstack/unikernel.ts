@@ -3,7 +3,7 @@ import { mkdir } from "node:fs/promises";
 import { dirname } from "node:path";
 import { handFileToVmm } from "../vmm/vmm-files.ts";
 import type { StartSign } from "./boot.ts";
-import type { PodVm } from "./pod-vm.ts";
+import type { BreakdownStep, PodVm } from "./pod-vm.ts";
 import type { Shell, ShellTools } from "./shell.ts";
 import type { Stopwatch } from "./stopwatch.ts";
 
@@ -25,6 +25,8 @@ export interface PodShell {
   readonly domid: number;
   /** Guest RAM in bytes. */
   readonly memoryBytes: number;
+  /** Where the time of making it went. */
+  readonly breakdown: readonly BreakdownStep[];
   /**
    * Loads and boots; the shell is spent, whatever comes of it. Undoes everything when it throws:
    * unavailable (the VM has died, the guest ended or stayed silent), failed-precondition (no

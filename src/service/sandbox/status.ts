@@ -10,7 +10,9 @@ export function podSandboxStatus({ pods }: NodeContext, id: string): Sandbox {
 /** What only we know of a sandbox, for people who look for a fault. */
 export function podSandboxDetails(sandbox: Sandbox): object {
   const { metadata, status } = sandbox;
-  const vm = sandbox.vm ?? sandbox.unikernel?.vm;
+  const { unikernel } = sandbox;
+  const vm = sandbox.vm ?? unikernel?.vm;
+  const breakdown = (vm ?? unikernel?.shell)?.breakdown;
   return {
     domid: sandbox.domid,
     vcpus: metadata.vm.vcpus,
@@ -18,7 +20,7 @@ export function podSandboxDetails(sandbox: Sandbox): object {
     end: status.end?.message,
     reason: vm?.end?.reason,
     /** Where the time of its creation went; forgotten when lightvmd restarts. */
-    breakdown: vm?.breakdown.map(({ phase, name, nanoseconds, hypercalls, bytesCopied }) => ({
+    breakdown: breakdown?.map(({ phase, name, nanoseconds, hypercalls, bytesCopied }) => ({
       phase,
       name,
       nanoseconds: Number(nanoseconds),
