@@ -3,7 +3,7 @@
 
 use core::fmt::Write;
 use core::panic::PanicInfo;
-use core::sync::atomic::{AtomicU64, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use unikernel_platform::{ShutdownReason, shut_down};
 
@@ -14,6 +14,9 @@ use crate::sysctl::{Sysctl, Word};
 /// Address of the noxs region; 0 = not found (yet).
 static REGION: AtomicU64 = AtomicU64::new(0);
 
+/// Whether a panic is being told.
+static PANICKING: AtomicBool = AtomicBool::new(false);
+
 /// From now on a panic is told to the VMM as well.
 pub(crate) fn remember(region: &Region) {
     REGION.store(region.address(), Ordering::Relaxed);
@@ -21,9 +24,12 @@ pub(crate) fn remember(region: &Region) {
 
 #[panic_handler]
 fn panic(info: &PanicInfo<'_>) -> ! {
-    // What is in the middle of a change elsewhere does not matter: each of these is found anew, and
-    // one that panics itself ends here for the second time.
-    let region = REGION.swap(0, Ordering::Relaxed);
+    if PANICKING.swap(true, Ordering::Relaxed) {
+        // Even that went wrong.
+        shut_down(ShutdownReason::Crash)
+    }
+    // What is in the middle of a change elsewhere does not matter: each of these is found anew.
+    let region = REGION.load(Ordering::Relaxed);
     if let Some(mut console) = Console::find(None) {
         // The console never fails.
         let _ = writeln!(console, "{info}");
