@@ -84,7 +84,10 @@ export async function startUnikernel(
     seat.shell = undefined;
     if (shell === undefined) throw new LightvmError("unavailable", "the pod's shell is gone");
     const boot = { ...unikernel, containerId: container.id, logPath };
-    superviseUnikernel(sandbox, container, await shell.boot(boot, signal), tools.logger);
+    const vm = await shell.boot(boot, signal);
+    superviseUnikernel(sandbox, container, vm, tools.logger);
+    // The pod was stopped meanwhile, when there was no VM yet that could be.
+    if (sandbox.state !== "ready") await vm.stop(0);
   } catch (error) {
     const message = describeError(error);
     container.settle({ at: now(), code: EXIT_CODE_START_ERROR, reason: "StartError", message });

@@ -24,6 +24,9 @@ export async function stopContainer(
   const sandbox = pods.sandboxOf(container);
   const timeoutMs = Math.min(request.timeoutMs, MAX_WAIT_MS);
   if (sandbox.unikernel !== undefined) {
+    // One that is being started has no VM yet that could be asked.
+    const lock = await container.lock.acquire(`the stop of container ${container.id}`, signal);
+    lock[Symbol.dispose]();
     await waitFor(stopUnikernel(sandbox, container, timeoutMs), "the stop", { signal });
     return;
   }
