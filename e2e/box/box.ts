@@ -73,14 +73,10 @@ export class Box {
     return await execute(this.#ssh(), command, options);
   }
 
-  /**
-   * Makes a TCP port of dom0's loopback, or a UNIX socket of dom0, reachable here; returns the port
-   * on 127.0.0.1.
-   */
-  async forward(remote: number | string): Promise<number> {
+  /** Makes a TCP port of dom0's loopback reachable here; returns the port on 127.0.0.1. */
+  async forward(remotePort: number): Promise<number> {
     const localPort = await freePort();
-    const target = typeof remote === "number" ? `127.0.0.1:${remote}` : remote;
-    const forwarding = `127.0.0.1:${localPort}:${target}`;
+    const forwarding = `127.0.0.1:${localPort}:127.0.0.1:${remotePort}`;
     // Opens the shared connection if it is not there yet.
     await this.exec("true");
     await run(["ssh", "-O", "forward", "-L", forwarding, ...this.sshArguments()]);
