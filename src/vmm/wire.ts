@@ -22,6 +22,7 @@ export interface VmmReplies {
   load: Loaded;
   execute: Executed;
   attachBlock: DeviceAttached;
+  attachFilesystem: DeviceAttached;
   attachNetwork: DeviceAttached;
   detachDevice: Done;
   setContainerLog: Done;
@@ -37,6 +38,7 @@ export const REPLY_CASES: Record<CallName, Body["$case"]> = {
   load: "loaded",
   execute: "executed",
   attachBlock: "deviceAttached",
+  attachFilesystem: "deviceAttached",
   attachNetwork: "deviceAttached",
   detachDevice: "done",
   setContainerLog: "done",

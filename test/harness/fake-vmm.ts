@@ -198,6 +198,7 @@ function answer({ call }: ClientMessage): VmmMessage["body"] | "silence" {
       commandLine = call.value.commandLine;
       phase = State_Phase.PHASE_EXECUTED;
       return { $case: "executed", value: { breakdown: { steps: [step("load")] } } };
+    case "attachFilesystem":
     case "attachBlock":
       devices.push(devices.length + 4);
       return { $case: "deviceAttached", value: { deviceId: devices.at(-1) ?? 0 } };

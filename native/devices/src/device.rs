@@ -54,6 +54,9 @@ pub enum DeviceEvent {
     Vsock(VsockEvent),
     /// A network device waits for something else at its tap than it said last.
     Tap(TapInterest),
+    /// The server behind a file system has ended or breaks the protocol, for this reason: the
+    /// device answers nothing any more.
+    FileServerLost(String),
 }
 
 /// How far [`Device::process`] got.

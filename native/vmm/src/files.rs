@@ -9,8 +9,8 @@ use lightvm_protocol::vmm::failure::Code;
 
 use crate::failure::Refusal;
 
-/// Files that wait at most. lightvmd hands four over before it executes and one before an attach;
-/// what is older than this belongs to calls that were never made.
+/// Files that wait at most. lightvmd hands four over before it executes, one before a disk and four
+/// before a file system; what is older than this belongs to calls that were never made.
 const MAX_WAITING: usize = 64;
 
 /// Open descriptors by the token that lightvmd gave them.

@@ -294,6 +294,14 @@ impl Process {
                     })
                     .map(Some)
             }
+            Call::AttachFilesystem(request) => self
+                .phase
+                .guest()
+                .and_then(|guest| {
+                    let (poller, next_token) = (&self.poller, &mut self.next_token);
+                    guest.attach_filesystem(&request, files, poller, next_token)
+                })
+                .map(Some),
             Call::DetachDevice(request) => self
                 .phase
                 .guest()

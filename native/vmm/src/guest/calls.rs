@@ -204,7 +204,7 @@ fn network_options(request: &AttachNetwork) -> Result<NetworkOptions, Refusal> {
     }
 }
 
-fn refuse(error: &BusError) -> Refusal {
+pub(super) fn refuse(error: &BusError) -> Refusal {
     let code = match error {
         BusError::NoSlot => Code::NoSlot,
         BusError::UnknownDevice => Code::Invalid,

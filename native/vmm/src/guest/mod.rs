@@ -9,6 +9,7 @@ mod boot_log;
 mod calls;
 mod console;
 mod exits;
+mod filesystems;
 mod link;
 mod stdio;
 mod taps;
@@ -35,6 +36,7 @@ use self::agent::{Agent, AgentEvent};
 pub(crate) use self::boot_log::BootLog;
 pub(crate) use self::console::Console;
 use self::exits::{ContainerExits, Told};
+use self::filesystems::FileChannels;
 use self::stdio::Stdio;
 pub(crate) use self::stdio::{Client, StreamName};
 use self::taps::Taps;
@@ -91,6 +93,7 @@ pub(crate) struct Guest {
     console: Console,
     journal: Journal,
     sources: BTreeMap<u32, Source>,
+    file_channels: FileChannels,
     relay: Relay,
     exits: ContainerExits,
     taps: Taps,
@@ -134,6 +137,7 @@ impl Guest {
             console,
             journal,
             sources,
+            file_channels: FileChannels::new(),
             relay: Relay::default(),
             exits: ContainerExits::default(),
             taps: Taps::default(),
@@ -272,6 +276,10 @@ impl Guest {
 
     /// A client's socket is ready; false when it is not one of this guest's.
     pub(crate) fn client_ready(&mut self, ready: Ready) -> bool {
+        if self.channel_ready(ready) {
+            self.settle();
+            return true;
+        }
         let known = self.with_vsock(|relay, vsock| {
             relay
                 .stdio
@@ -306,6 +314,7 @@ impl Guest {
                     }
                 }
                 Event::Device(sysctl, DeviceEvent::MemoryEnd(end)) => self.grow(sysctl, end),
+                Event::Device(_, DeviceEvent::FileServerLost(what)) => self.lose_volumes(&what),
                 Event::Broken(id, DeviceError::Host(error)) => {
                     self.relay
                         .report
@@ -317,6 +326,7 @@ impl Guest {
                 }
                 Event::Released(id) => {
                     self.forget_tap(id);
+                    self.forget_channels(id);
                     self.finish_detaching(id);
                 }
                 Event::Ready(_) => {}

@@ -79,6 +79,7 @@ export interface ClientMessage {
     | { $case: "getState"; value: GetState }
     | { $case: "quit"; value: Quit }
     | { $case: "attachNetwork"; value: AttachNetwork }
+    | { $case: "attachFilesystem"; value: AttachFilesystem }
     | { $case: "load"; value: Load }
     | { $case: "powerOff"; value: PowerOff }
     | undefined;
@@ -270,6 +271,20 @@ export interface AttachNetwork {
   offloads: boolean;
 }
 
+/**
+ * Hot-plugs a file system (virtio-fs). Files are none of the VMM's business: it carries FUSE messages
+ * between the guest and a file server.
+ */
+export interface AttachFilesystem {
+  /** by which the guest mounts it; 1..36 bytes without NUL */
+  tag: string;
+  /**
+   * File tokens of connected stream sockets whose other ends the file server has. Each carries one
+   * FUSE request at a time, then its answer; both begin with their length (Linux' fuse.h).
+   */
+  channels: bigint[];
+}
+
 export interface DeviceAttached {
   /** the noxs entry's id */
   deviceId: number;
@@ -373,6 +388,8 @@ export const GuestEnd_Reason = {
   REASON_DEVICE_ERROR: 4,
   /** REASON_AGENT_LOST - the control connection broke and the guest did not end */
   REASON_AGENT_LOST: 5,
+  /** REASON_VOLUMES_LOST - the file server behind the pod's volumes ended */
+  REASON_VOLUMES_LOST: 6,
   UNRECOGNIZED: -1,
 } as const;
 
@@ -385,6 +402,7 @@ export namespace GuestEnd_Reason {
   export type REASON_PANIC = typeof GuestEnd_Reason.REASON_PANIC;
   export type REASON_DEVICE_ERROR = typeof GuestEnd_Reason.REASON_DEVICE_ERROR;
   export type REASON_AGENT_LOST = typeof GuestEnd_Reason.REASON_AGENT_LOST;
+  export type REASON_VOLUMES_LOST = typeof GuestEnd_Reason.REASON_VOLUMES_LOST;
   export type UNRECOGNIZED = typeof GuestEnd_Reason.UNRECOGNIZED;
 }
 
@@ -545,6 +563,9 @@ export const ClientMessage: MessageFns<ClientMessage> = {
       case "attachNetwork":
         AttachNetwork.encode(message.call.value, writer.uint32(162).fork()).join();
         break;
+      case "attachFilesystem":
+        AttachFilesystem.encode(message.call.value, writer.uint32(194).fork()).join();
+        break;
       case "load":
         Load.encode(message.call.value, writer.uint32(322).fork()).join();
         break;
@@ -648,6 +669,14 @@ export const ClientMessage: MessageFns<ClientMessage> = {
             message.call = { $case: "attachNetwork", value: AttachNetwork.decode(reader, reader.uint32()) };
             continue;
           }
+          case 24: {
+            if (tag !== 194) {
+              break;
+            }
+
+            message.call = { $case: "attachFilesystem", value: AttachFilesystem.decode(reader, reader.uint32()) };
+            continue;
+          }
           case 40: {
             if (tag !== 322) {
               break;
@@ -734,6 +763,12 @@ export const ClientMessage: MessageFns<ClientMessage> = {
       case "attachNetwork": {
         if (object.call?.value !== undefined && object.call?.value !== null) {
           message.call = { $case: "attachNetwork", value: AttachNetwork.fromPartial(object.call.value) };
+        }
+        break;
+      }
+      case "attachFilesystem": {
+        if (object.call?.value !== undefined && object.call?.value !== null) {
+          message.call = { $case: "attachFilesystem", value: AttachFilesystem.fromPartial(object.call.value) };
         }
         break;
       }
@@ -2045,6 +2080,90 @@ export const AttachNetwork: MessageFns<AttachNetwork> = {
     message.mac = object.mac ?? Buffer.alloc(0);
     message.mtu = object.mtu ?? 0;
     message.offloads = object.offloads ?? false;
+    return message;
+  },
+};
+
+function createBaseAttachFilesystem(): AttachFilesystem {
+  return { tag: "", channels: [] };
+}
+
+export const AttachFilesystem: MessageFns<AttachFilesystem> = {
+  encode(message: AttachFilesystem, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.tag !== "") {
+      writer.uint32(10).string(message.tag);
+    }
+    if (message.channels.length !== 0) {
+      writer.uint32(18).fork();
+      for (const v of message.channels) {
+        if (BigInt.asUintN(64, v) !== v) {
+          throw new globalThis.Error("a value provided in array field channels of type uint64 is too large");
+        }
+        writer.uint64(v);
+      }
+      writer.join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): AttachFilesystem {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseAttachFilesystem();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.tag = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag === 16) {
+              message.channels.push(reader.uint64() as bigint);
+
+              continue;
+            }
+
+            if (tag === 18) {
+              const end2 = reader.uint32() + reader.pos;
+              while (reader.pos < end2) {
+                message.channels.push(reader.uint64() as bigint);
+              }
+
+              continue;
+            }
+
+            break;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create<I extends Exact<DeepPartial<AttachFilesystem>, I>>(base?: I): AttachFilesystem {
+    return AttachFilesystem.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<AttachFilesystem>, I>>(object: I): AttachFilesystem {
+    const message = createBaseAttachFilesystem();
+    message.tag = object.tag ?? "";
+    message.channels = object.channels?.map((e) => BigInt(e)) || [];
     return message;
   },
 };
