@@ -64,3 +64,29 @@ export function createNetworkNamespace(path: string): Promise<void>;
 export function deleteNetworkNamespace(path: string): Promise<void>;
 /** Makes a tap in the namespace at `path`: what arrives at it leaves through `interfaceName`, and the reverse. */
 export function openTap(path: string, interfaceName: string, offloads: boolean): Promise<TapInfo>;
+
+/** How a volume is mounted. */
+export interface VolumeOptions {
+  /** No writes to the mount itself; */
+  readOnly: boolean;
+  /** and none to what is mounted below it. */
+  recursively: boolean;
+  /** What the host mounts below the source later is seen in the volume. */
+  followHost: boolean;
+}
+
+/** Two connected stream sockets, as descriptors that the caller closes. */
+export function socketPair(): [number, number];
+/**
+ * Mounts `source` (symlinks are followed, mounts below it come along) as the volume `name` of the
+ * file server with this pid and start time (field 22 of /proc/PID/stat).
+ */
+export function mountVolume(
+  pid: number,
+  startTime: string,
+  source: string,
+  name: string,
+  options: VolumeOptions,
+): Promise<void>;
+/** Takes a volume of a file server away; no error when there is none. */
+export function unmountVolume(pid: number, startTime: string, name: string): Promise<void>;

@@ -20,7 +20,9 @@ export async function nodeLibrary(linux: LinuxSeries = "6.12"): Promise<string> 
   const scratch = `${library}.${process.pid}.part`;
   await rm(scratch, { recursive: true, force: true });
   for (const folder of ["bin", "guest"]) await mkdir(join(scratch, folder), { recursive: true });
-  await copyFile(join(programs, "lightvm-vmm"), join(scratch, "bin/lightvm-vmm"));
+  for (const name of ["lightvm-vmm", "lightvm-files"]) {
+    await copyFile(join(programs, name), join(scratch, "bin", name));
+  }
   await copyFile(join(programs, "addon.node"), join(scratch, "addon.node"));
   await copyFile(await guestKernel("up", linux), join(scratch, "guest/vmlinux-up"));
   await copyFile(await guestKernel("smp", linux), join(scratch, "guest/vmlinux-smp"));

@@ -9,7 +9,12 @@ const repository = resolve(import.meta.dirname, "../..");
 const TARGET = "x86_64-unknown-linux-gnu";
 
 /** Our native programs, each a file with this name in the result's directory. */
-export const NATIVE_PROGRAMS = ["lightvm-vmm", "lightvm-agent", "addon.node"] as const;
+export const NATIVE_PROGRAMS = [
+  "lightvm-vmm",
+  "lightvm-files",
+  "lightvm-agent",
+  "addon.node",
+] as const;
 
 /** Where the build root sees the work tree and what cargo keeps between two builds. */
 export async function cargoBinds(): Promise<Bind[]> {
@@ -42,8 +47,8 @@ export async function nativeSources(
 }
 
 /**
- * The VMM and the agent are static: they run in a jail, or as the only file of a guest. The addon is
- * a library that Node loads, so it cannot be. Every page of the two is paid for by each pod, hence
+ * VMM, file server and agent are static: they run in a jail, or as the only file of a guest. The addon
+ * is a library that Node loads, so it cannot be. Every page of the three is paid for by each pod, hence
  * packed relocations (64 KiB become 1) and no unwind tables (120 KiB).
  */
 const BUILD = `
@@ -55,10 +60,10 @@ export RUSTFLAGS="$RUSTFLAGS -C target-feature=+crt-static"
 export RUSTFLAGS="$RUSTFLAGS -C link-arg=-Wl,-z,pack-relative-relocs"
 export RUSTFLAGS="$RUSTFLAGS -C link-arg=-Wl,-T,/src/native/no-unwind-tables.ld"
 export CARGO_TARGET_DIR=/target/static
-cargo build --locked --release --target ${TARGET} -p lightvm-vmm -p lightvm-agent
+cargo build --locked --release --target ${TARGET} -p lightvm-vmm -p lightvm-files -p lightvm-agent
 `;
 
-/** Builds VMM, agent and addon in the build root; returns the directory that holds them. */
+/** Builds VMM, file server, agent and addon in the build root; returns the directory that holds them. */
 export async function nativePrograms(): Promise<string> {
   const root = await buildRoot();
   const inputs = [root, BUILD, ...(await nativeSources())];
@@ -67,6 +72,7 @@ export async function nativePrograms(): Promise<string> {
     const target = join(cacheDirectory, "cargo/target");
     const built = {
       "lightvm-vmm": join(target, "static", TARGET, "release/lightvm-vmm"),
+      "lightvm-files": join(target, "static", TARGET, "release/lightvm-files"),
       "lightvm-agent": join(target, "static", TARGET, "release/lightvm-agent"),
       "addon.node": join(target, TARGET, "release/liblightvm_addon.so"),
     } satisfies Record<(typeof NATIVE_PROGRAMS)[number], string>;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-//! The node daemon's native part: what only dom0 may ask of Xen, network namespaces and taps, and
-//! handing an open file to another process. `index.d.ts` is its face.
+//! The node daemon's native part: what only dom0 may ask of Xen, network namespaces and taps, handing
+//! an open file to another process, and mounting a pod's volumes. `index.d.ts` is its face.
 //!
 //! Loading it asks nothing of Xen. Without Xen, each call fails and says so.
 
@@ -9,8 +9,10 @@
 
 mod handover;
 pub mod hypervisor;
+mod mounts;
 mod namespace;
 pub mod network;
 pub mod send_file;
 mod tap;
 pub mod task;
+pub mod volumes;
