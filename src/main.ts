@@ -22,6 +22,7 @@ import { nodePaths } from "./shared/paths.ts";
 import { VERSION } from "./shared/version.ts";
 import { LightvmToolstack } from "./toolstack/lightvm-toolstack.ts";
 import { NativeHypervisor } from "./toolstack/native-hypervisor.ts";
+import { NativeVolumeHost } from "./toolstack/native-volume-host.ts";
 
 /** Serves until SIGTERM or SIGINT. The pods go on living; the next lightvmd finds them again. */
 async function serve(configPath: string | undefined): Promise<void> {
@@ -46,7 +47,8 @@ async function serve(configPath: string | undefined): Promise<void> {
     logger,
   });
   const hypervisor = NativeHypervisor.load(paths.addon);
-  const toolstack = new LightvmToolstack({ config, paths, hypervisor, logger });
+  const volumeHost = NativeVolumeHost.load(paths.addon);
+  const toolstack = new LightvmToolstack({ config, paths, hypervisor, volumeHost, logger });
   const checkNode = () => toolstack.checkFiles();
 
   onHangup(config, configPath, { logger, toolstack });

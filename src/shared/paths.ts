@@ -5,6 +5,7 @@ import type { Config } from "./config.ts";
 /** Every fixed place on a node, in one table. */
 export interface NodePaths {
   readonly vmmBinary: string;
+  readonly fileServerBinary: string;
   readonly addon: string;
   readonly kernelUp: string;
   readonly kernelSmp: string;
@@ -24,6 +25,7 @@ export function nodePaths(config: Config): NodePaths {
   const { library_directory: library, run_directory: run, state_directory: state } = config;
   return {
     vmmBinary: join(library, "bin", "lightvm-vmm"),
+    fileServerBinary: join(library, "bin", "lightvm-files"),
     addon: join(library, "addon.node"),
     kernelUp: join(library, "guest", "vmlinux-up"),
     kernelSmp: join(library, "guest", "vmlinux-smp"),

@@ -10,6 +10,7 @@ import { GuestEvents } from "./guest-events.ts";
 import { readJournal } from "./journal.ts";
 import { LightvmPodVm, type PodVmContext, type PodVmLink } from "./lightvm-pod-vm.ts";
 import type { PodVm, PodVmEnd, PodVmSpec } from "./pod-vm.ts";
+import { endFileServer } from "./pod-volumes.ts";
 import type { ShellDirectory } from "./shell-directory.ts";
 import type { ShellRecord } from "./shell-record.ts";
 import { endOfGuest, endOfState, realtimeNanoseconds } from "./vm-end.ts";
@@ -101,6 +102,7 @@ async function removeRemains(
 ): Promise<void> {
   const remains = { uuid: domainUuid(directory.id), process: record?.vmm, client };
   await dismantle(context.hypervisor, remains, context.logger);
+  await endFileServer(record?.fileServer);
   await directory.remove();
   context.onRemoved(spec.id, directory.id, record?.uid);
 }

@@ -12,6 +12,7 @@ import { connectToVmm, encodeHello } from "../vmm/connect.ts";
 import type { VmmClient } from "../vmm/vmm-client.ts";
 import { handFileToVmm } from "../vmm/vmm-files.ts";
 import { callAgent } from "./agent-call.ts";
+import { attachFilesystem } from "./attach-filesystem.ts";
 import { dismantle } from "./dismantle.ts";
 import { domainUuid } from "./domain-uuid.ts";
 import type { DomainFate, DomainWatch } from "./domain-watch.ts";
@@ -28,9 +29,17 @@ import type {
   PodVmEnd,
   PodVmSpec,
 } from "./pod-vm.ts";
+import {
+  type AttachedVolumes,
+  endFileServer,
+  PodVolumes,
+  type Volume,
+  type VolumesRecord,
+} from "./pod-volumes.ts";
 import type { ShellDirectory } from "./shell-directory.ts";
 import type { ShellRecord } from "./shell-record.ts";
 import { endOfDomain, endOfGuest, endOfState, realtimeNanoseconds } from "./vm-end.ts";
+import type { VolumeHost } from "./volume-host.ts";
 
 /** How long a VMM may take to tell its state once the guest has ended. */
 const STATE_MS = 2000;
@@ -38,6 +47,8 @@ const STATE_MS = 2000;
 /** What all VMs of a toolstack share. */
 export interface PodVmContext {
   readonly hypervisor: Hypervisor;
+  readonly volumeHost: VolumeHost;
+  readonly fileServerBinary: string;
   readonly watch: DomainWatch;
   readonly logger: Logger;
   readonly vmmTimeoutMs: number;
@@ -71,6 +82,7 @@ export class LightvmPodVm implements PodVm {
   readonly #unikernel: boolean;
   readonly #link: PodVmLink | undefined;
   readonly #images = new Map<string, Promise<number>>();
+  readonly #volumes: PodVolumes;
   readonly #resolveEnded: (end: PodVmEnd) => void;
   #record: ShellRecord;
   #end: PodVmEnd | undefined;
@@ -95,6 +107,7 @@ export class LightvmPodVm implements PodVm {
     this.#unikernel = spec.unikernel ?? false;
     this.#record = record;
     this.#link = link;
+    this.#volumes = this.#podVolumes();
     const { promise, resolve } = Promise.withResolvers<PodVmEnd>();
     this.ended = promise;
     this.#resolveEnded = resolve;
@@ -148,6 +161,19 @@ export class LightvmPodVm implements PodVm {
       attaching.catch(() => this.#images.delete(path));
     }
     return await waitFor(attaching, `attaching ${path}`, { signal });
+  }
+
+  async attachVolumes(
+    containerId: string,
+    volumes: readonly Volume[],
+    signal: AbortSignal,
+  ): Promise<AttachedVolumes> {
+    this.#alive();
+    return await this.#volumes.attach(containerId, volumes, signal);
+  }
+
+  async detachVolumes(containerId: string): Promise<void> {
+    if (this.#end === undefined) await this.#volumes.detach(containerId);
   }
 
   async setContainerLog(
@@ -257,6 +283,24 @@ export class LightvmPodVm implements PodVm {
     return await connectToVmm(this.#directory.socket, encodeHello(hello), wait);
   }
 
+  #podVolumes(): PodVolumes {
+    const { volumeHost: host, fileServerBinary: binary } = this.#context;
+    const { hypervisor: sender, vmmTimeoutMs: timeoutMs } = this.#context;
+    const owner = {
+      host,
+      binary,
+      logPath: this.#directory.fileServerLog,
+      timeoutMs,
+      show: (sockets: readonly number[]) => {
+        const { client } = this.#alive();
+        const { socket: socketPath } = this.#directory;
+        return attachFilesystem({ client, sender, socketPath, timeoutMs }, sockets);
+      },
+      note: (record: VolumesRecord) => this.#update(record),
+    };
+    return new PodVolumes(owner, this.#record);
+  }
+
   #hand(
     file: { path: string; flags: string; mode?: number },
     signal?: AbortSignal,
@@ -323,6 +367,7 @@ export class LightvmPodVm implements PodVm {
       client: this.#link?.client,
     };
     await dismantle(this.#context.hypervisor, remains, this.#logger);
+    await endFileServer(this.#record.fileServer);
   }
 
   async #settle(end: PodVmEnd): Promise<void> {

@@ -23,6 +23,7 @@ import { Stopwatch } from "./stopwatch.ts";
 import type { DomainUsage, HostState, Toolstack } from "./toolstack.ts";
 import { Turns } from "./turns.ts";
 import type { PodShell } from "./unikernel.ts";
+import type { VolumeHost } from "./volume-host.ts";
 
 const MIB = 1024 * 1024;
 const PAGE = 4096;
@@ -36,6 +37,7 @@ export interface LightvmToolstackOptions {
   readonly config: Pick<Config, "vm" | "pool">;
   readonly paths: NodePaths;
   readonly hypervisor: Hypervisor;
+  readonly volumeHost: VolumeHost;
   readonly logger: Logger;
   /** How often the domain list is looked at for silent deaths; milliseconds. */
   readonly watchIntervalMs?: number;
@@ -53,7 +55,7 @@ export class LightvmToolstack implements Toolstack {
   readonly #creating = new Set<string>();
 
   constructor(options: LightvmToolstackOptions) {
-    const { config, hypervisor, logger, paths } = options;
+    const { config, hypervisor, logger, paths, volumeHost } = options;
     this.#options = options;
     const watch = new DomainWatch(hypervisor, logger, options.watchIntervalMs);
     const { vm, pool } = config;
@@ -66,6 +68,8 @@ export class LightvmToolstack implements Toolstack {
     this.#links = new PodLinks(paths);
     this.#context = {
       hypervisor,
+      volumeHost,
+      fileServerBinary: paths.fileServerBinary,
       watch,
       logger,
       vmmTimeoutMs: this.#shells.tools.vmmTimeoutMs,

@@ -28,6 +28,9 @@ function addon(overrides: Partial<Addon>): Addon {
     pauseDomain: refuse,
     destroyDomain: async () => refuse(),
     sendFile: async () => refuse(),
+    socketPair: refuse,
+    mountVolume: async () => refuse(),
+    unmountVolume: async () => refuse(),
     ...overrides,
   };
 }

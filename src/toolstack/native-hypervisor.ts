@@ -3,6 +3,7 @@ import { existsSync } from "node:fs";
 import { createRequire } from "node:module";
 import { LightvmError } from "../shared/errors.ts";
 import type { DomainInfo, Hypervisor, HypervisorInfo, ShutdownReason } from "./hypervisor.ts";
+import type { VolumeOptions } from "./volume-host.ts";
 
 /** What native/addon exports (native/addon/index.d.ts). */
 export interface Addon {
@@ -17,6 +18,15 @@ export interface Addon {
     fd: number,
     timeoutMilliseconds: number,
   ): Promise<void>;
+  socketPair(): [number, number];
+  mountVolume(
+    pid: number,
+    startTime: string,
+    source: string,
+    name: string,
+    options: VolumeOptions,
+  ): Promise<void>;
+  unmountVolume(pid: number, startTime: string, name: string): Promise<void>;
 }
 
 /** A domain as the addon reports it: `shutdownReason` is Xen's number, -1 while it runs. */
@@ -35,6 +45,18 @@ const SHUTDOWN_REASONS: readonly ShutdownReason[] = [
   "soft-reset",
 ];
 
+/** Loads the addon. Throws "unavailable" when it is missing or does not fit this Node. */
+export function loadAddon(path: string): Addon {
+  if (!existsSync(path)) {
+    throw new LightvmError("unavailable", `the native addon is missing: ${path}`);
+  }
+  try {
+    return createRequire(import.meta.url)(path) as Addon;
+  } catch (cause) {
+    throw new LightvmError("unavailable", `cannot load the native addon ${path}`, { cause });
+  }
+}
+
 /** The hypervisor below this dom0, through the Node-API addon. */
 export class NativeHypervisor implements Hypervisor {
   readonly #addon: Addon;
@@ -43,16 +65,9 @@ export class NativeHypervisor implements Hypervisor {
     this.#addon = addon;
   }
 
-  /** Loads the addon. Throws "unavailable" when it is missing or does not fit this Node. */
+  /** See `loadAddon`. */
   static load(path: string): NativeHypervisor {
-    if (!existsSync(path)) {
-      throw new LightvmError("unavailable", `the native addon is missing: ${path}`);
-    }
-    try {
-      return new NativeHypervisor(createRequire(import.meta.url)(path) as Addon);
-    } catch (cause) {
-      throw new LightvmError("unavailable", `cannot load the native addon ${path}`, { cause });
-    }
+    return new NativeHypervisor(loadAddon(path));
   }
 
   info(): HypervisorInfo {

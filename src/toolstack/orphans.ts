@@ -8,6 +8,7 @@ import { domainUuid, isOurs } from "./domain-uuid.ts";
 import { GuestEvents } from "./guest-events.ts";
 import type { Hypervisor } from "./hypervisor.ts";
 import type { PodLinks } from "./pod-links.ts";
+import { endFileServer } from "./pod-volumes.ts";
 import { ShellDirectory, type ShellParents, shellIds } from "./shell-directory.ts";
 
 const CONNECT_MS = 2000;
@@ -66,9 +67,11 @@ export async function destroyOrphans(search: OrphanSearch): Promise<void> {
 async function destroyShell(search: OrphanSearch, id: string): Promise<void> {
   const { hypervisor, logger, parents } = search;
   const directory = new ShellDirectory(parents, id);
-  const process = directory.readRecord()?.vmm;
+  const record = directory.readRecord();
+  const process = record?.vmm;
   const client = await findVmm(directory);
   await dismantle(hypervisor, { uuid: domainUuid(id), process, client }, logger);
+  await endFileServer(record?.fileServer);
   await directory.remove();
 }
 

@@ -7,6 +7,7 @@ import type {
   StreamHello,
 } from "../../cri-proto/generated/lightvm/agent/v1/agent.ts";
 import type { GuestEnd } from "../../cri-proto/generated/lightvm/vmm/v1/vmm.ts";
+import type { AttachedVolumes, Volume } from "./pod-volumes.ts";
 
 /** A call to the agent, without its id. */
 export type AgentCall = NonNullable<HostMessage["call"]>;
@@ -72,6 +73,17 @@ export interface PodVm {
    * Returns the noxs device id.
    */
   attachImage(path: string, signal: AbortSignal): Promise<number>;
+  /**
+   * Mounts host paths for a container and shows them to the guest. What has been mounted when it
+   * throws, `detachVolumes` takes away.
+   */
+  attachVolumes(
+    containerId: string,
+    volumes: readonly Volume[],
+    signal: AbortSignal,
+  ): Promise<AttachedVolumes>;
+  /** Takes a container's volumes away. Idempotent; what an ended VM had is gone with it. */
+  detachVolumes(containerId: string): Promise<void>;
   /** Opens (creates, appends) the CRI log file at `path` and hands it to the VMM; "" drops output. */
   setContainerLog(
     containerId: string,

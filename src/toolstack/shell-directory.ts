@@ -43,6 +43,10 @@ export class ShellDirectory {
     return join(this.path, "vmm.log");
   }
 
+  get fileServerLog(): string {
+    return join(this.path, "files.log");
+  }
+
   get bootLog(): string {
     return join(this.path, "boot.log");
   }

@@ -32,6 +32,10 @@ const recordSchema = z.object({
     .optional(),
   /** Image file → noxs device id. */
   images: z.record(z.string(), z.number()).default({}),
+  /** The process that serves the pod's volumes, */
+  fileServer: z.object({ pid: z.number(), startTime: z.string() }).optional(),
+  /** and the noxs device that the guest sees of it. */
+  volumesDevice: z.number().optional(),
 });
 
 /** What is written down of a shell, and of the VM that it becomes, for the next lightvmd. */
@@ -45,6 +49,8 @@ export interface ShellRecord {
   readonly pod?: { readonly id: string; readonly name: string };
   readonly end?: PodVmEnd;
   readonly images: Readonly<Record<string, number>>;
+  readonly fileServer?: ProcessIdentity;
+  readonly volumesDevice?: number;
 }
 
 export function formatRecord({ end, ...rest }: ShellRecord): string {
@@ -63,10 +69,12 @@ export function parseRecord(text: string): ShellRecord | undefined {
   }
   const parsed = recordSchema.safeParse(document);
   if (!parsed.success) return undefined;
-  const { vmm, domid, level, pod, end, ...rest } = parsed.data;
+  const { vmm, domid, level, pod, end, fileServer, volumesDevice, ...rest } = parsed.data;
   return {
     ...rest,
     ...(vmm === undefined ? {} : { vmm }),
+    ...(fileServer === undefined ? {} : { fileServer }),
+    ...(volumesDevice === undefined ? {} : { volumesDevice }),
     ...(domid === undefined ? {} : { domid }),
     ...(level === undefined ? {} : { level }),
     ...(pod === undefined ? {} : { pod }),

@@ -28,19 +28,33 @@ export async function handFileToVmm(
   throwIfCancelled(wait.signal, `handing over ${file.path}`);
   const handle = await openFile(file);
   try {
-    const fileToken = newToken();
-    const hello = encodeHello({ purpose: ClientHello_Purpose.PURPOSE_FILE, fileToken });
-    await waitFor(
-      sender.sendFile(socketPath, hello, handle.fd, wait.timeoutMs),
-      `handing ${file.path} to the VMM`,
-      // The sender keeps the deadline: the descriptor must stay open as long as it works.
-      {},
-    );
-    throwIfCancelled(wait.signal, `handing over ${file.path}`);
-    return fileToken;
+    return await handDescriptorToVmm(sender, socketPath, handle.fd, file.path, wait);
   } finally {
     await handle.close();
   }
+}
+
+/**
+ * Hands an open descriptor to the VMM that listens on `socketPath`; it stays open on our side.
+ * `what` is for messages. Returns the token by which the next call names it.
+ */
+export async function handDescriptorToVmm(
+  sender: FileSender,
+  socketPath: string,
+  descriptor: number,
+  what: string,
+  wait: WaitOptions & { timeoutMs: number },
+): Promise<bigint> {
+  const fileToken = newToken();
+  const hello = encodeHello({ purpose: ClientHello_Purpose.PURPOSE_FILE, fileToken });
+  await waitFor(
+    sender.sendFile(socketPath, hello, descriptor, wait.timeoutMs),
+    `handing ${what} to the VMM`,
+    // The sender keeps the deadline: the descriptor must stay open as long as it works.
+    {},
+  );
+  throwIfCancelled(wait.signal, `handing over ${what}`);
+  return fileToken;
 }
 
 async function openFile(file: { path: string; flags: string | number; mode?: number }) {

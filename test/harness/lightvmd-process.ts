@@ -9,6 +9,7 @@ import { nodePaths } from "../../src/shared/paths.ts";
 import { LightvmToolstack } from "../../src/toolstack/lightvm-toolstack.ts";
 import { FakeHypervisor } from "./fake-hypervisor.ts";
 import { FakeImages } from "./fake-images.ts";
+import { FakeVolumeHost } from "./fake-volume-host.ts";
 import { benchConfig, startLife } from "./node-life.ts";
 
 const [root = ""] = process.argv.slice(2);
@@ -18,6 +19,7 @@ const toolstack = new LightvmToolstack({
   config,
   paths: nodePaths(config),
   hypervisor: new FakeHypervisor(join(root, "domains")),
+  volumeHost: new FakeVolumeHost(),
   logger,
   watchIntervalMs: 20,
 });

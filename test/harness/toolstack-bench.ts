@@ -16,6 +16,7 @@ import { type NodePaths, nodePaths } from "../../src/shared/paths.ts";
 import { LightvmToolstack } from "../../src/toolstack/lightvm-toolstack.ts";
 import type { PodVmSpec } from "../../src/toolstack/pod-vm.ts";
 import { FakeHypervisor } from "./fake-hypervisor.ts";
+import { FakeVolumeHost, writeFakeFileServer } from "./fake-volume-host.ts";
 import type { VmmBehaviour } from "./vmm-behaviour.ts";
 
 export interface BenchOptions {
@@ -31,6 +32,7 @@ const FAKE_VMM = resolve(import.meta.dirname, "fake-vmm.ts");
 export class ToolstackBench implements Disposable {
   readonly root: string = mkdtempSync(join(tmpdir(), "lightvm-bench-"));
   readonly hypervisor: FakeHypervisor;
+  readonly volumeHost: FakeVolumeHost = new FakeVolumeHost();
   readonly paths: NodePaths;
   readonly signal: AbortSignal = new AbortController().signal;
   readonly #options: BenchOptions;
@@ -51,6 +53,7 @@ export class ToolstackBench implements Disposable {
       `#!/bin/sh\nexec ${words.map((word) => `'${word}'`).join(" ")} "$@"\n`,
     );
     chmodSync(this.paths.vmmBinary, 0o755);
+    writeFakeFileServer(this.paths.fileServerBinary);
     this.behave(behaviour);
   }
 
@@ -60,6 +63,7 @@ export class ToolstackBench implements Disposable {
       config: this.config(pool),
       paths: this.paths,
       hypervisor: this.hypervisor,
+      volumeHost: this.volumeHost,
       logger: silentLogger(),
       watchIntervalMs: 20,
     });
@@ -97,6 +101,7 @@ export class ToolstackBench implements Disposable {
       ...this.#list(this.paths.jails),
       ...this.#list(this.hypervisor.directory).map((domid) => `domain ${domid}`),
       ...this.livingVmms().map((pid) => `VMM ${pid}`),
+      ...this.livingFileServers().map((pid) => `file server ${pid}`),
     ];
   }
 
@@ -112,8 +117,23 @@ export class ToolstackBench implements Disposable {
     });
   }
 
+  /** Pids of fake file servers that run. */
+  livingFileServers(): number[] {
+    const pids = readdirSync("/proc").filter((name) => /^\d+$/.test(name));
+    return pids.map(Number).filter((pid) => {
+      try {
+        const command = readFileSync(`/proc/${pid}/cmdline`, "utf8").split("\0");
+        return command.includes(this.paths.fileServerBinary);
+      } catch {
+        return false;
+      }
+    });
+  }
+
   [Symbol.dispose](): void {
-    for (const pid of this.livingVmms()) process.kill(pid, "SIGKILL");
+    for (const pid of [...this.livingVmms(), ...this.livingFileServers()]) {
+      process.kill(pid, "SIGKILL");
+    }
     rmSync(this.root, { recursive: true, force: true });
   }
 
