@@ -9,6 +9,7 @@ import type { CreateContainerRequest } from "../../cri-proto/generated/runtime/v
 import type { ContainerConfig } from "../pod/container-record.ts";
 import { checkRuntimeHandler } from "../service/node/runtime-handlers.ts";
 import { invalid, oneLine, required, unsupported } from "./checks.ts";
+import { containerMount } from "./mount-request.ts";
 import { containerResources } from "./resources-request.ts";
 import { containerSecurity } from "./security-request.ts";
 import { signalName } from "./signal-names.ts";
@@ -35,6 +36,7 @@ export function containerConfig(request: CreateContainerRequest): ContainerConfi
     args: config.args,
     workingDirectory: workingDirectory(config.workingDir),
     environment: config.envs.map(environmentVariable),
+    mounts: config.mounts.map(containerMount),
     labels: config.labels,
     annotations: config.annotations,
     logPath: logPath(config.logPath),
@@ -47,15 +49,9 @@ export function containerConfig(request: CreateContainerRequest): ContainerConfi
   };
 }
 
-/** By name, so that nobody looks for a volume that was silently left out. */
-function refuseUnsupported({ CDIDevices, devices, mounts, windows }: WireConfig): void {
+/** By name, so that nobody looks for a device that was silently left out. */
+function refuseUnsupported({ CDIDevices, devices, windows }: WireConfig): void {
   if (windows !== undefined) throw unsupported("Windows containers do not exist here");
-  for (const { containerPath, hostPath, image } of mounts) {
-    const source = image === undefined ? `host path "${hostPath}"` : `image "${image.image}"`;
-    throw unsupported(
-      `a volume at "${containerPath}" from ${source}: this version of LightVM has no volumes`,
-    );
-  }
   for (const { hostPath } of devices) {
     throw unsupported(`host device "${hostPath}": a pod is a VM without the host's devices`);
   }

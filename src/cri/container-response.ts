@@ -1,14 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { ImageSpec } from "../../cri-proto/generated/runtime/v1/common.ts";
 import {
+  MountPropagation,
   type Container as WireContainer,
   type ContainerFilter as WireFilter,
+  type Mount as WireMount,
   ContainerState as WireState,
   type ContainerStatus as WireStatus,
 } from "../../cri-proto/generated/runtime/v1/container.ts";
 import type { ContainerResources } from "../../cri-proto/generated/runtime/v1/resources.ts";
 import type { ContainerUser } from "../../cri-proto/generated/runtime/v1/security.ts";
 import type { Container, ContainerState } from "../pod/container.ts";
+import type { ContainerMount } from "../pod/container-record.ts";
 import type { ContainerFilter } from "../service/container/list.ts";
 import { wireSignal } from "./signal-names.ts";
 
@@ -54,12 +57,30 @@ export function containerStatusMessage(container: Container): WireStatus {
     message: exit?.message ?? "",
     labels: config.labels,
     annotations: config.annotations,
-    mounts: [],
+    mounts: config.mounts.map(mountMessage),
     logPath,
     resources: resources(container),
     imageId,
     user: userMessage(container),
     stopSignal: wireSignal(process.stopSignal),
+  };
+}
+
+function mountMessage(mount: ContainerMount): WireMount {
+  return {
+    containerPath: mount.containerPath,
+    hostPath: mount.hostPath,
+    readonly: mount.readOnly,
+    selinuxRelabel: false,
+    propagation: mount.followsHost
+      ? MountPropagation.PROPAGATION_HOST_TO_CONTAINER
+      : MountPropagation.PROPAGATION_PRIVATE,
+    uidMappings: [],
+    gidMappings: [],
+    recursiveReadOnly: mount.recursiveReadOnly,
+    image: undefined,
+    imageSubPath: "",
+    mountOptions: mount.options,
   };
 }
 

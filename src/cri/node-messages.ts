@@ -33,12 +33,12 @@ export function statusMessage(
     info,
     runtimeHandlers: RUNTIME_HANDLERS.map((name) => ({
       name,
-      features: { recursiveReadOnlyMounts: false, userNamespaces: true },
+      features: { recursiveReadOnlyMounts: true, userNamespaces: true },
     })),
     features: {
       supplementalGroupsPolicy: true,
       userNamespacesHostNetwork: false,
-      mountOptions: false,
+      mountOptions: true,
     },
   };
 }

@@ -20,6 +20,21 @@ export const containerResourcesSchema = z.object({
 });
 export type ContainerResources = Readonly<z.output<typeof containerResourcesSchema>>;
 
+/** A host path that a container sees. */
+export const containerMountSchema = z.object({
+  /** Both absolute and normal. */
+  containerPath: z.string(),
+  hostPath: z.string(),
+  readOnly: z.boolean(),
+  /** What is mounted below the host path is read-only too. */
+  recursiveReadOnly: z.boolean(),
+  /** The container sees what the host mounts below it later. */
+  followsHost: z.boolean(),
+  /** Further options of the bind mount: "nosuid", … */
+  options: z.array(z.string()),
+});
+export type ContainerMount = Readonly<z.output<typeof containerMountSchema>>;
+
 /** What a container was asked to be. Never changes. */
 export const containerConfigSchema = z.object({
   name: z.string(),
@@ -38,6 +53,7 @@ export const containerConfigSchema = z.object({
   workingDirectory: z.string(),
   /** "NAME=value", after the image's own. */
   environment: z.array(z.string()),
+  mounts: z.array(containerMountSchema),
   labels: stringMap,
   annotations: stringMap,
   /** Relative to the sandbox's log directory; "" = no log. */

@@ -94,7 +94,10 @@ export async function killInGuest(
   }
 }
 
-/** Unmounts and forgets the container in the guest, where it must not run. Idempotent. */
+/**
+ * Unmounts and forgets the container in the guest, where it must not run, then takes its volumes from
+ * the guest. Idempotent.
+ */
 export async function removeFromGuest(
   vm: PodVm,
   containerId: string,
@@ -104,10 +107,10 @@ export async function removeFromGuest(
   try {
     await vm.call({ $case: "removeContainer", value: { containerId } }, { signal });
   } catch (error) {
-    if (error instanceof LightvmError && error.code === "not-found") return;
-    if (vm.end !== undefined) return;
-    throw error;
+    const unknown = error instanceof LightvmError && error.code === "not-found";
+    if (!unknown && vm.end === undefined) throw error;
   }
+  await vm.detachVolumes(containerId);
 }
 
 function isGone(error: unknown): boolean {

@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 import { status } from "@grpc/grpc-js";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { ContainerState } from "../../cri-proto/generated/runtime/v1/container.ts";
+import {
+  ContainerState,
+  MountPropagation,
+} from "../../cri-proto/generated/runtime/v1/container.ts";
 import { AuthConfig } from "../../cri-proto/generated/runtime/v1/image.ts";
 import { PodSandboxState } from "../../cri-proto/generated/runtime/v1/sandbox.ts";
 import { NamespaceMode } from "../../cri-proto/generated/runtime/v1/security.ts";
@@ -70,10 +73,68 @@ describe("a sandbox that cannot be", () => {
 describe("a container that cannot be", () => {
   const cases: [string, ContainerWishes, status, RegExp][] = [
     [
-      "has a host volume",
-      { mounts: [{ containerPath: "/data", hostPath: "/srv" }] },
+      "has a volume at a relative path",
+      { mounts: [{ containerPath: "data", hostPath: "/srv" }] },
+      status.INVALID_ARGUMENT,
+      /container_path "data" is not absolute/,
+    ],
+    [
+      "has a volume from nowhere",
+      { mounts: [{ containerPath: "/data", hostPath: "" }] },
+      status.INVALID_ARGUMENT,
+      /host_path of the volume at "\/data" "" is not absolute/,
+    ],
+    [
+      "has a volume over everything",
+      { mounts: [{ containerPath: "/../", hostPath: "/srv" }] },
+      status.INVALID_ARGUMENT,
+      /would hide the whole image/,
+    ],
+    [
+      "has a volume that shows its mounts to the node",
+      {
+        mounts: [
+          {
+            containerPath: "/data",
+            hostPath: "/srv",
+            propagation: MountPropagation.PROPAGATION_BIDIRECTIONAL,
+          },
+        ],
+      },
       status.UNIMPLEMENTED,
-      /volume at "\/data" from host path "\/srv"/,
+      /bidirectional mount propagation: a pod has a kernel of its own/,
+    ],
+    [
+      "has a volume that is read-only only below",
+      { mounts: [{ containerPath: "/data", hostPath: "/srv", recursiveReadOnly: true }] },
+      status.INVALID_ARGUMENT,
+      /recursive_read_only, which takes readonly/,
+    ],
+    [
+      "has an image as a volume",
+      { mounts: [{ containerPath: "/data", image: { image: "x" } }] },
+      status.UNIMPLEMENTED,
+      /from image "x"/,
+    ],
+    [
+      "has a volume with other ids",
+      {
+        mounts: [
+          {
+            containerPath: "/data",
+            hostPath: "/srv",
+            uidMappings: [{ hostId: 1, containerId: 0, length: 1 }],
+          },
+        ],
+      },
+      status.UNIMPLEMENTED,
+      /asks for an id mapping/,
+    ],
+    [
+      "has a volume with an unknown option",
+      { mounts: [{ containerPath: "/data", hostPath: "/srv", mountOptions: ["sync"] }] },
+      status.UNIMPLEMENTED,
+      /mount option "sync"/,
     ],
     [
       "has a host device",

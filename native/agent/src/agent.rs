@@ -26,6 +26,7 @@ use crate::process::{Process, ProcessKey};
 use crate::shutdown::Shutdown;
 use crate::uevents::{Uevents, timespec};
 use crate::user_namespace::UserNamespace;
+use crate::volumes::Volumes;
 use crate::vsock::Host;
 use crate::waiting::Waiting;
 
@@ -51,6 +52,7 @@ pub struct Agent {
     pub(crate) host: Box<dyn Host>,
     pub(crate) control: Control,
     pub(crate) images: Images,
+    pub(crate) volumes: Volumes,
     pub(crate) launcher: Launcher,
     pub(crate) containers: BTreeMap<String, Container>,
     pub(crate) processes: BTreeMap<ProcessKey, Process>,
@@ -89,6 +91,7 @@ impl Agent {
         let children = SignalFd::with_flags(&mask, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)?;
         enable_controllers(&paths.cgroups)?;
         let images = Images::new(&paths.platform_devices, &paths.state.join("images"));
+        let volumes = Volumes::new(&paths.state);
         let launcher = Launcher::new(&paths.program)?;
         let mut control = Control::new(control)?;
         control.send(0, Body::Hello(hello()))?;
@@ -97,6 +100,7 @@ impl Agent {
             host,
             control,
             images,
+            volumes,
             launcher,
             containers: BTreeMap::new(),
             processes: BTreeMap::new(),

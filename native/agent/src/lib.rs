@@ -21,6 +21,7 @@ pub mod images;
 pub mod root;
 pub mod user_namespace;
 pub mod users;
+pub mod volumes;
 
 pub mod channel;
 pub mod forward;

@@ -20,7 +20,7 @@ const DEVICE_DEADLINE: Duration = Duration::from_secs(8);
 /// A call that a device can hold up.
 #[derive(Debug)]
 pub(crate) enum DeviceCall {
-    /// Needs its disk.
+    /// Needs its disk, and the pod's volumes if it has any.
     CreateContainer(Box<CreateContainer>),
     /// Needs its interface.
     ConfigureNetwork(ConfigureNetwork),
@@ -31,8 +31,11 @@ impl DeviceCall {
     fn missing(&self) -> String {
         match self {
             Self::CreateContainer(request) => {
-                let device = request.root.as_ref().map_or(0, |root| root.block_device_id);
-                format!("the disk of device {device} has not appeared")
+                let disk = request.root.as_ref().map_or(0, |root| root.block_device_id);
+                match request.volumes_device_id {
+                    0 => format!("the disk of device {disk} has not appeared"),
+                    volumes => format!("devices {disk} and {volumes} have not both appeared"),
+                }
             }
             Self::ConfigureNetwork(request) => {
                 format!("the interface for {} has not appeared", request.name)
@@ -75,11 +78,14 @@ impl Agent {
         }
     }
 
-    /// Creates the container; nothing when the kernel has no disk for it yet.
+    /// Creates the container; nothing when the kernel does not have its devices yet.
     fn create_container(&mut self, request: &CreateContainer) -> Result<Option<Body>, CallError> {
         self.check_new(request)?;
         let root = request.root.as_ref();
         let root = root.ok_or_else(|| CallError::invalid("the container has no root"))?;
+        if request.volumes_device_id != 0 && !self.volumes.acquire()? {
+            return Ok(None);
+        }
         match self.images.disk(root.block_device_id) {
             Some(disk) => self.create(request.clone(), &disk).map(Some),
             None => Ok(None),
@@ -100,8 +106,9 @@ impl Agent {
         Ok(())
     }
 
-    fn create(&mut self, request: CreateContainer, disk: &Path) -> Result<Body, CallError> {
+    fn create(&mut self, mut request: CreateContainer, disk: &Path) -> Result<Body, CallError> {
         let id = request.container_id.clone();
+        self.volumes.resolve(&mut request.mounts)?;
         let (state, cgroups) = (&self.paths.state, &self.paths.cgroups);
         let places = Places {
             state,

@@ -61,6 +61,10 @@ function refuseWhatItCannot(sandbox: Sandbox, config: ContainerConfig): void {
     const name = other.metadata.config.name;
     throw refused(`holds one container at a time, and "${name}" is there`);
   }
+  const [volume] = config.mounts;
+  if (volume !== undefined) {
+    throw refused(`has no file system, and a volume is wanted at "${volume.containerPath}"`);
+  }
   if (config.terminal || config.stdin) throw refused("has no standard input and no terminal");
 }
 

@@ -23,6 +23,7 @@ import { agentProcess } from "./agent-process.ts";
 import { agentResources } from "./agent-resources.ts";
 import { createUnikernel, refuseUnikernelImage } from "./create-unikernel.ts";
 import { isolationOf } from "./isolation.ts";
+import { type GuestMounts, guestMounts } from "./mounts.ts";
 import { mergeProcess } from "./process.ts";
 
 /** Mounting an image and checking its command in the guest, under emulation too. */
@@ -55,7 +56,8 @@ export async function createContainer(
   onFailure(undo, logger, "the container in the guest", () =>
     removeFromGuest(vm, container.id, new AbortController().signal),
   );
-  const value = guestContainer(container, sandbox, { blockDeviceId, isolation });
+  const mounts = await guestMounts(vm, container, signal);
+  const value = guestContainer(container, sandbox, { blockDeviceId, isolation, ...mounts });
   const call = { $case: "createContainer", value } as const;
   const reply = await vm.call(call, { signal, timeoutMs: CREATE_TIMEOUT_MS });
   sandbox.requireVm();
@@ -82,7 +84,7 @@ function metadataOf(sandbox: Sandbox, config: ContainerConfig, image: Image): Co
 function guestContainer(
   container: Container,
   sandbox: Sandbox,
-  parts: { readonly blockDeviceId: number; readonly isolation: Isolation },
+  parts: GuestMounts & { readonly blockDeviceId: number; readonly isolation: Isolation },
 ): CreateContainer {
   const { config } = container.metadata;
   const { security } = config;
@@ -90,7 +92,8 @@ function guestContainer(
     containerId: container.id,
     root: { blockDeviceId: parts.blockDeviceId, readOnly: security.readOnlyRoot },
     process: agentProcess(container.metadata),
-    mounts: [],
+    mounts: parts.mounts,
+    volumesDeviceId: parts.volumesDeviceId,
     resources: agentResources(config.resources),
     maskedPaths: security.privileged ? [] : security.maskedPaths,
     readonlyPaths: security.privileged ? [] : security.readOnlyPaths,

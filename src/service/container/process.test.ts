@@ -41,6 +41,7 @@ function config(change: Partial<ContainerConfig>): ContainerConfig {
     image: { reference: "x", annotations: {}, userSpecifiedImage: "", runtimeHandler: "" },
     command: [],
     args: [],
+    mounts: [],
     workingDirectory: "",
     environment: [],
     labels: {},

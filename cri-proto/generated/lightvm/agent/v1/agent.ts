@@ -212,6 +212,8 @@ export interface CreateContainer {
   privileged: boolean;
   /** empty: the sandbox's */
   hostname: string;
+  /** noxs entry id of the file system that holds the pod's volumes; 0: there is none (yet). */
+  volumesDeviceId: number;
   isolation: Isolation | undefined;
 }
 
@@ -308,7 +310,11 @@ export interface User {
 
 export interface Mount {
   destination: string;
-  /** "tmpfs", "proc", "sysfs", "mqueue", "devpts", "cgroup2", "bind" */
+  /**
+   * "tmpfs", "proc", "sysfs", "mqueue", "devpts", "cgroup2", "bind"; of the pod's volumes "volume",
+   * whose source is a name in that file system, and "memory", a tmpfs that all containers with the
+   * same source share
+   */
   type: string;
   source: string;
   options: string[];
@@ -1714,6 +1720,7 @@ function createBaseCreateContainer(): CreateContainer {
     readonlyPaths: [],
     privileged: false,
     hostname: "",
+    volumesDeviceId: 0,
     isolation: undefined,
   };
 }
@@ -1746,6 +1753,9 @@ export const CreateContainer: MessageFns<CreateContainer> = {
     }
     if (message.hostname !== "") {
       writer.uint32(74).string(message.hostname);
+    }
+    if (message.volumesDeviceId !== 0) {
+      writer.uint32(80).uint32(message.volumesDeviceId);
     }
     if (message.isolation !== undefined) {
       Isolation.encode(message.isolation, writer.uint32(90).fork()).join();
@@ -1838,6 +1848,14 @@ export const CreateContainer: MessageFns<CreateContainer> = {
             message.hostname = reader.string();
             continue;
           }
+          case 10: {
+            if (tag !== 80) {
+              break;
+            }
+
+            message.volumesDeviceId = reader.uint32();
+            continue;
+          }
           case 11: {
             if (tag !== 90) {
               break;
@@ -1878,6 +1896,7 @@ export const CreateContainer: MessageFns<CreateContainer> = {
     message.readonlyPaths = object.readonlyPaths?.map((e) => e) || [];
     message.privileged = object.privileged ?? false;
     message.hostname = object.hostname ?? "";
+    message.volumesDeviceId = object.volumesDeviceId ?? 0;
     message.isolation = (object.isolation !== undefined && object.isolation !== null)
       ? Isolation.fromPartial(object.isolation)
       : undefined;

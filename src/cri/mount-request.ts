@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: Apache-2.0
+import { posix } from "node:path";
+import {
+  MountPropagation,
+  type Mount as WireMount,
+} from "../../cri-proto/generated/runtime/v1/container.ts";
+import type { ContainerMount } from "../pod/container-record.ts";
+import { invalid, oneLine, unsupported } from "./checks.ts";
+
+/** Options of a bind mount that a guest knows as well. */
+const MOUNT_OPTIONS = new Set([
+  ...["nosuid", "suid", "nodev", "dev", "noexec", "exec"],
+  ...["noatime", "nodiratime", "relatime", "strictatime"],
+]);
+
+/** Checks one mount of a ContainerConfig. What a VM cannot carry is refused by name. */
+export function containerMount(mount: WireMount): ContainerMount {
+  const containerPath = absolute(mount.containerPath, "container_path");
+  const what = `the volume at "${containerPath}"`;
+  if (containerPath === "/") throw invalid('a volume at "/" would hide the whole image');
+  if (mount.image !== undefined) {
+    throw unsupported(`${what} from image "${mount.image.image}": images cannot be mounted yet`);
+  }
+  if (mount.uidMappings.length > 0 || mount.gidMappings.length > 0) {
+    throw unsupported(`${what} asks for an id mapping: the guest's ids are the volume's ids`);
+  }
+  const unknown = mount.mountOptions.find((option) => !MOUNT_OPTIONS.has(option));
+  if (unknown !== undefined) throw unsupported(`${what} asks for mount option "${unknown}"`);
+  const followsHost = propagation(mount, what);
+  if (mount.recursiveReadOnly && (!mount.readonly || followsHost)) {
+    throw invalid(`${what} is recursive_read_only, which takes readonly and PROPAGATION_PRIVATE`);
+  }
+  return {
+    containerPath,
+    hostPath: absolute(mount.hostPath, `host_path of ${what}`),
+    readOnly: mount.readonly,
+    recursiveReadOnly: mount.recursiveReadOnly,
+    followsHost,
+    options: mount.mountOptions,
+  };
+}
+
+function propagation(mount: WireMount, what: string): boolean {
+  switch (mount.propagation) {
+    case MountPropagation.PROPAGATION_PRIVATE:
+      return false;
+    case MountPropagation.PROPAGATION_HOST_TO_CONTAINER:
+      return true;
+    case MountPropagation.PROPAGATION_BIDIRECTIONAL:
+      throw unsupported(
+        `${what} asks for bidirectional mount propagation: a pod has a kernel of its own, and what it mounts cannot be seen by the node`,
+      );
+    default:
+      throw invalid(`there is no mount propagation ${mount.propagation}`);
+  }
+}
+
+/** An absolute path, without "." and "..", double and last slashes. */
+function absolute(path: string, what: string): string {
+  if (!path.startsWith("/")) throw invalid(`${what} "${path}" is not absolute`);
+  const normal = posix.normalize(oneLine(path, what));
+  return normal.length > 1 && normal.endsWith("/") ? normal.slice(0, -1) : normal;
+}

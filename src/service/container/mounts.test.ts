@@ -1,0 +1,96 @@
+// SPDX-License-Identifier: Apache-2.0
+import { existsSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import type { Container } from "../../pod/container.ts";
+import type { ContainerMount } from "../../pod/container-record.ts";
+import type { PodVm } from "../../toolstack/pod-vm.ts";
+import type { Volume } from "../../toolstack/pod-volumes.ts";
+import { guestMounts } from "./mounts.ts";
+
+let host: string;
+beforeEach(() => {
+  host = mkdtempSync(join(tmpdir(), "lightvm-mounts-"));
+});
+afterEach(() => rmSync(host, { recursive: true }));
+
+/** What the guest is told of mounts, when the host paths that are named have others below them. */
+async function told(
+  wanted: readonly Partial<ContainerMount>[],
+  withMounts: readonly string[] = [],
+) {
+  const mounts = wanted.map((mount) => ({
+    containerPath: "/data",
+    hostPath: host,
+    readOnly: false,
+    recursiveReadOnly: false,
+    followsHost: false,
+    options: [],
+    ...mount,
+  }));
+  const container = { id: "c", metadata: { config: { mounts } } } as unknown as Container;
+  const asked: Volume[] = [];
+  const attachVolumes = async (id: string, volumes: readonly Volume[]) => {
+    asked.push(...volumes);
+    return {
+      deviceId: 7,
+      names: volumes.map((_, index) => `${id}-${index}`),
+      withMounts: volumes.map(({ hostPath }) => withMounts.includes(hostPath)),
+    };
+  };
+  const vm = { attachVolumes } as unknown as PodVm;
+  return { ...(await guestMounts(vm, container, new AbortController().signal)), asked };
+}
+
+describe("a container's mounts", () => {
+  it("are none of the node's when there are none", async () => {
+    expect(await told([])).toEqual({ mounts: [], volumesDeviceId: 0, asked: [] });
+  });
+
+  it("come from the root downwards", async () => {
+    const { mounts } = await told(
+      ["/a/b/c", "/z", "/a"].map((containerPath) => ({ containerPath })),
+    );
+    const places = mounts.map(({ destination, source }) => [destination, source]);
+    expect(places).toEqual([
+      ["/z", "c-0"],
+      ["/a", "c-1"],
+      ["/a/b/c", "c-2"],
+    ]);
+  });
+
+  it("show that they are read-only where nothing below may be written", async () => {
+    const shown = async (mount: Partial<ContainerMount>, withMounts: readonly string[] = []) =>
+      (await told([mount], withMounts)).mounts[0]?.options;
+    expect(await shown({})).toEqual([]);
+    expect(await shown({ readOnly: true })).toEqual(["ro"]);
+    expect(await shown({ readOnly: true }, [host])).toEqual([]);
+    expect(await shown({ readOnly: true, followsHost: true })).toEqual([]);
+    expect(await shown({ readOnly: true, recursiveReadOnly: true }, [host])).toEqual(["ro"]);
+    expect(await shown({ options: ["nosuid"] })).toEqual(["nosuid"]);
+  });
+
+  it("are read-only on the node in any case", async () => {
+    const { asked } = await told([{ readOnly: true, recursiveReadOnly: true }]);
+    expect(asked).toEqual([
+      { hostPath: host, readOnly: true, recursively: true, followHost: false },
+    ]);
+  });
+
+  it("make what is missing, and name what cannot be", async () => {
+    const hostPath = join(host, "not/there/yet");
+    await told([{ hostPath }]);
+    expect(existsSync(hostPath)).toBe(true);
+    writeFileSync(join(host, "file"), "");
+    await expect(told([{ hostPath: join(host, "file/below") }])).rejects.toMatchObject({
+      code: "failed-precondition",
+      message: expect.stringContaining(`host path "${host}/file/below" cannot be mounted`),
+    });
+  });
+
+  it("take an emptyDir for what it is, whatever its file system", async () => {
+    const hostPath = join(host, "pods/u/volumes/kubernetes.io~empty-dir/cache");
+    expect((await told([{ hostPath }])).mounts[0]).toMatchObject({ type: "volume" });
+  });
+});

@@ -1,0 +1,110 @@
+// SPDX-License-Identifier: Apache-2.0
+import { mkdir, stat, statfs } from "node:fs/promises";
+import { dirname } from "node:path";
+import type { Mount } from "../../../cri-proto/generated/lightvm/agent/v1/agent.ts";
+import type { Container } from "../../pod/container.ts";
+import type { ContainerMount } from "../../pod/container-record.ts";
+import { LightvmError } from "../../shared/errors.ts";
+import type { PodVm } from "../../toolstack/pod-vm.ts";
+
+/** statfs(2): TMPFS_MAGIC. */
+const TMPFS = 0x01021994;
+/** Where kubelet keeps an emptyDir; with "medium: Memory" it has mounted a tmpfs there. */
+const EMPTY_DIRECTORY = /\/volumes\/kubernetes\.io~empty-dir\/([^/]+)$/;
+
+/** What the agent is told about a container's volumes. */
+export interface GuestMounts {
+  readonly mounts: Mount[];
+  /** 0 = the container needs none of the node's. */
+  readonly volumesDeviceId: number;
+}
+
+/**
+ * Makes a container's volumes reachable for its guest. What is above another in the file system comes
+ * first, whatever the order in the request.
+ */
+export async function guestMounts(
+  vm: PodVm,
+  container: Container,
+  signal: AbortSignal,
+): Promise<GuestMounts> {
+  const wanted = [...container.metadata.config.mounts].sort((a, b) => depth(a) - depth(b));
+  const memory = await Promise.all(wanted.map(memoryVolume));
+  const served = wanted.filter((_, index) => memory[index] === undefined);
+  for (const { hostPath } of served) await makeMissing(hostPath);
+  const volumes = served.map(({ hostPath, readOnly, recursiveReadOnly, followsHost }) => ({
+    hostPath,
+    readOnly,
+    recursively: recursiveReadOnly,
+    followHost: followsHost,
+  }));
+  if (volumes.length === 0) return { mounts: memory.filter(isMount), volumesDeviceId: 0 };
+  const attached = await vm.attachVolumes(container.id, volumes, signal);
+  const mounts = wanted.map((mount, index) => {
+    const number = served.indexOf(mount);
+    const source = attached.names[number] ?? "";
+    return memory[index] ?? nodeVolume(mount, source, attached.withMounts[number] ?? true);
+  });
+  return { mounts, volumesDeviceId: attached.deviceId };
+}
+
+/** A volume of the node's. That it is read-only is enforced there; the guest shows it where it may. */
+function nodeVolume(mount: ContainerMount, source: string, withMounts: boolean): Mount {
+  // To a guest, mounts of the host below a volume are directories: "ro" would be theirs too.
+  const whole = mount.recursiveReadOnly || !(withMounts || mount.followsHost);
+  const readOnly = mount.readOnly && whole ? ["ro"] : [];
+  const options = [...mount.options, ...readOnly];
+  return { destination: mount.containerPath, type: "volume", source, options };
+}
+
+/** An emptyDir in memory is the guest's memory: a tmpfs in the guest, as large as kubelet's. */
+async function memoryVolume(mount: ContainerMount): Promise<Mount | undefined> {
+  const name = EMPTY_DIRECTORY.exec(mount.hostPath)?.[1];
+  const size = name === undefined ? undefined : await tmpfsSize(mount.hostPath);
+  if (name === undefined || size === undefined) return undefined;
+  const { mode, uid, gid } = await stat(mount.hostPath);
+  const permissions = (mode & 0o7777).toString(8);
+  const shared = [`size=${size}`, `mode=${permissions}`, `uid=${uid}`, `gid=${gid}`];
+  const options = [...shared, ...mount.options, ...(mount.readOnly ? ["ro"] : [])];
+  return { destination: mount.containerPath, type: "memory", source: name, options };
+}
+
+/** The size of the tmpfs that is mounted on a directory; undefined when none is. */
+async function tmpfsSize(path: string): Promise<number | undefined> {
+  try {
+    const { type, blocks, bsize } = await statfs(path);
+    const mounted = (await stat(path)).dev !== (await stat(dirname(path))).dev;
+    return type === TMPFS && mounted ? blocks * bsize : undefined;
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === "ENOENT") return undefined;
+    throw unusable(path, error);
+  }
+}
+
+/** A host path that is not there becomes a directory, as with other runtimes. */
+async function makeMissing(hostPath: string): Promise<void> {
+  try {
+    await stat(hostPath);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== "ENOENT") throw unusable(hostPath, error);
+    try {
+      await mkdir(hostPath, { recursive: true, mode: 0o755 });
+    } catch (cause) {
+      throw unusable(hostPath, cause);
+    }
+  }
+}
+
+function unusable(hostPath: string, cause: unknown): LightvmError {
+  return new LightvmError("failed-precondition", `host path "${hostPath}" cannot be mounted`, {
+    cause,
+  });
+}
+
+function isMount(mount: Mount | undefined): mount is Mount {
+  return mount !== undefined;
+}
+
+function depth({ containerPath }: ContainerMount): number {
+  return containerPath.split("/").length;
+}
