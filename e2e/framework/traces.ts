@@ -30,7 +30,7 @@ export async function dumpDomains(box: Box): Promise<DomainDump[]> {
 export async function tracesOfPods(box: Box): Promise<string[]> {
   const { stdout } = await box.exec(`
     # Few processes: under emulation each takes longer to start than to run.
-    find /proc/[0-9]*/exe -lname '*/lightvm-vmm' -printf 'process %p\\n' 2>/dev/null
+    find /proc/[0-9]*/exe \\( -lname '*/lightvm-vmm' -o -lname '*/lightvm-files' \\) -printf 'process %p\\n' 2>/dev/null
     sed 's/^[^ ]* \\([^ ]*\\) .*/mount \\1/' /proc/mounts
     find /sys/class/net -mindepth 1 -printf 'network %f\\n'
     find /run/lightvm/pods /run/lightvm/shells /var/lib/lightvm/jails /var/lib/lightvm/images/work \\
