@@ -98,6 +98,15 @@ it("a pod that brings its own kernel takes a prepared shell and no other", async
   await drained(bench, toolstack);
 });
 
+it("tells of a shell that is being made also when it is not wanted any more", async () => {
+  using bench = new ToolstackBench({ guest: "is silent" }, { pool: pool(1) });
+  const toolstack = bench.toolstack();
+  toolstack.start();
+  toolstack.reconfigure(bench.config().pool);
+  expect(toolstack.pool().kinds).toMatchObject([{ wanted: 0, waiting: 0, making: 1 }]);
+  await drained(bench, toolstack);
+});
+
 it("a pod of another flavor is built from nothing, and the pool learns it", async () => {
   using bench = new ToolstackBench({ guest: "boots" }, { pool: pool(1) });
   const toolstack = await filled(bench, 1);

@@ -192,8 +192,9 @@ export class ShellPool {
     for (const target of this.#targets()) {
       kinds.set(kindOf(target), { target, wanted: target.size });
     }
-    for (const { shell, level } of waiting) {
-      const target = { flavor: shell.plan.flavor, level };
+    // Also what is not wanted any more and still there.
+    const held = waiting.map(({ shell, level }) => ({ flavor: shell.plan.flavor, level }));
+    for (const target of [...held, ...making]) {
       if (!kinds.has(kindOf(target))) kinds.set(kindOf(target), { target, wanted: 0 });
     }
     return {
