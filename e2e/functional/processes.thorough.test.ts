@@ -1,0 +1,112 @@
+// SPDX-License-Identifier: Apache-2.0
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import type { ContainerOptions } from "../framework/crictl.ts";
+import { NodeUnderTest } from "../framework/node-under-test.ts";
+import { tracesOfPods } from "../framework/traces.ts";
+
+const MIB = 1024 * 1024;
+
+interface Inspected {
+  readonly status: { readonly state: string; readonly exitCode: number; readonly reason: string };
+}
+
+describe("processes of a pod with two vCPUs", () => {
+  const limits = { cpu_quota: 200_000, cpu_period: 100_000, memory_limit_in_bytes: 96 * MIB };
+  const pod = { name: "processes", hostname: "inside", linux: { resources: limits } };
+  let node: NodeUnderTest;
+  let sandbox: string;
+  let id: string;
+  beforeAll(async () => {
+    node = await NodeUnderTest.start();
+    await node.crictl.must(["pull", node.busybox], 120_000);
+    sandbox = await node.crictl.runPod(pod);
+    id = await start({ name: "main", command: ["sleep", "1000"] });
+  });
+  afterAll(async () => {
+    await node.crictl.removePod(sandbox);
+    expect(await tracesOfPods(node.box)).toEqual(node.tracesBefore);
+    await node[Symbol.asyncDispose]();
+  });
+
+  async function start(container: Omit<ContainerOptions, "image">): Promise<string> {
+    return await node.crictl.start(sandbox, { ...container, image: node.busybox }, pod);
+  }
+  const inspect = async (container: string) =>
+    (await node.crictl.json<Inspected>(["inspect", container])).status;
+  const execute = async (...command: string[]) => await node.crictl.exec(id, command);
+
+  it("have all CPUs, an entropy device and the pod's name", async () => {
+    expect((await execute("nproc")).stdout).toBe("2\n");
+    expect((await execute("hostname")).stdout).toBe("inside\n");
+    const { stdout } = await execute("cat", "/sys/class/misc/hw_random/rng_current");
+    expect(stdout).toMatch(/virtio_rng/);
+  });
+
+  it("see no process of another container, and share no memory with it", async () => {
+    const other = await start({ name: "other", command: ["sleep", "2000"] });
+    const { stdout } = await execute("ps", "-o", "args");
+    expect(stdout).toContain("sleep 1000");
+    expect(stdout).not.toContain("sleep 2000");
+    const namespaces = "readlink /proc/self/ns/pid /proc/self/ns/mnt /proc/self/ns/cgroup";
+    const [ours, theirs] = [
+      await execute("sh", "-c", namespaces),
+      await node.crictl.exec(other, ["sh", "-c", namespaces]),
+    ].map(({ stdout: lines }) => lines.trim().split("\n"));
+    expect(ours).toHaveLength(3);
+    for (const [index, namespace] of ours?.entries() ?? []) {
+      expect(namespace).not.toBe(theirs?.[index]);
+    }
+    await node.crictl.must(["rm", "-f", other]);
+  });
+
+  it("give exec what they print, and their exit code", async () => {
+    const answer = await execute("sh", "-c", "echo out; echo err >&2; exit 7");
+    expect(answer).toMatchObject({ stdout: "out\n" });
+    expect(answer.stderr).toContain("err");
+    expect(answer.stderr).toMatch(/\b7\b/);
+  });
+
+  it("give exec all of a long output", async () => {
+    const { stdout } = await execute("sh", "-c", "seq 1 100000");
+    expect(stdout.trimEnd().split("\n")).toHaveLength(100_000);
+  });
+
+  it("are ended when an exec has taken too long", async () => {
+    const started = performance.now();
+    const slow = ["exec", "--sync", "--timeout", "1", id, "sleep", "500"];
+    const { code, stderr } = await node.crictl.run(slow);
+    expect(code).not.toBe(0);
+    expect(stderr).toMatch(/DeadlineExceeded/);
+    expect(performance.now() - started).toBeLessThan(30_000);
+    await expect
+      .poll(async () => (await execute("ps", "-o", "args")).stdout, { timeout: 20_000 })
+      .not.toContain("sleep 500");
+  });
+
+  it("that are not in the image are told at once by exec", async () => {
+    const started = performance.now();
+    const { code, stderr } = await execute("/bin/not-there");
+    expect(code).not.toBe(0);
+    expect(stderr).toContain("/bin/not-there");
+    expect(performance.now() - started).toBeLessThan(20_000);
+  });
+
+  it("exit with the reason when they take more memory than their container may", async () => {
+    const linux = { resources: { memory_limit_in_bytes: 16 * MIB } };
+    const eater = await start({ name: "eater", command: ["tail", "/dev/zero"], linux });
+    await expect
+      .poll(() => inspect(eater), { timeout: 60_000 })
+      .toMatchObject({ state: "CONTAINER_EXITED", exitCode: 137, reason: "OOMKilled" });
+    expect((await inspect(id)).state).toBe("CONTAINER_RUNNING");
+    await node.crictl.must(["rm", eater]);
+  });
+
+  it("are asked to end before they are killed", async () => {
+    const command = ["sh", "-c", 'trap "echo asked; exit 4" TERM; while :; do sleep 1; done'];
+    const polite = await start({ name: "polite", command });
+    await node.crictl.must(["stop", "--timeout", "30", polite]);
+    expect(await inspect(polite)).toMatchObject({ state: "CONTAINER_EXITED", exitCode: 4 });
+    expect(await node.crictl.must(["logs", polite])).toBe("asked");
+    await node.crictl.must(["rm", polite]);
+  });
+});
