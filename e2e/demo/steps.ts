@@ -30,8 +30,12 @@ export class Steps {
   /** Prints the table. Wall-clock time of this machine, crictl's own start and ssh included. */
   print(): void {
     console.log("\nWhat took how long (wall clock, crictl and ssh included):");
-    for (const { what, milliseconds } of this.#timed) {
+    const line = (milliseconds: number, what: string) =>
       console.log(`  ${(milliseconds / 1000).toFixed(2).padStart(7)} s  ${what}`);
-    }
+    for (const { what, milliseconds } of this.#timed) line(milliseconds, what);
+    line(
+      this.#timed.reduce((sum, { milliseconds }) => sum + milliseconds, 0),
+      "all together",
+    );
   }
 }
