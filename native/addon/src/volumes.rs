@@ -46,7 +46,7 @@ pub fn mount_volume(
     source: String,
     name: String,
     options: VolumeOptions,
-) -> AsyncTask<Work> {
+) -> AsyncTask<Work<()>> {
     let options = Options {
         read_only: options.read_only,
         recursively: options.recursively,
@@ -61,7 +61,7 @@ pub fn mount_volume(
 
 /// Takes a volume of a file server away; no error when there is none.
 #[napi(ts_return_type = "Promise<void>")]
-pub fn unmount_volume(pid: u32, start_time: String, name: String) -> AsyncTask<Work> {
+pub fn unmount_volume(pid: u32, start_time: String, name: String) -> AsyncTask<Work<()>> {
     promise(move || {
         let namespace = mounts::namespace(pid, &start_time).map_err(failure)?;
         mounts::unmount_volume(namespace, name).map_err(failure)
