@@ -35,7 +35,7 @@ impl Netlink {
         let flags = CHANGE | CREATE | EXCLUSIVE;
         let ingress = structure(from, INGRESS_HANDLE, TC_H_INGRESS, 0);
         self.change(Request::new(RTM_NEWQDISC, flags, &ingress).text(TCA_KIND, "ingress"))?;
-        let info = PRIORITY << 16 | u32::from(ETH_P_ALL.to_be());
+        let info = (PRIORITY << 16) | u32::from(ETH_P_ALL.to_be());
         let filter = structure(from, 0, INGRESS_HANDLE, info);
         let action = |request: Request| {
             request

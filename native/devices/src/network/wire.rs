@@ -19,9 +19,9 @@ const FEATURE_MTU: u64 = 1 << 3;
 /// VIRTIO_NET_F_MAC.
 const FEATURE_MAC: u64 = 1 << 5;
 /// VIRTIO_NET_F_GUEST_TSO4, _TSO6, _ECN: the guest takes segments that are still to be cut.
-const FEATURE_GUEST_SEGMENTS: u64 = 1 << 7 | 1 << 8 | 1 << 9;
+const FEATURE_GUEST_SEGMENTS: u64 = (1 << 7) | (1 << 8) | (1 << 9);
 /// VIRTIO_NET_F_HOST_TSO4, _TSO6, _ECN: we take segments that are still to be cut.
-const FEATURE_HOST_SEGMENTS: u64 = 1 << 11 | 1 << 12 | 1 << 13;
+const FEATURE_HOST_SEGMENTS: u64 = (1 << 11) | (1 << 12) | (1 << 13);
 /// VIRTIO_NET_F_MRG_RXBUF: a frame may take several receive buffers.
 pub(super) const FEATURE_MERGE: u64 = 1 << 15;
 /// VIRTIO_NET_F_STATUS.
