@@ -30,6 +30,9 @@ export interface ContainerOptions {
 
 const LOGS = "/var/log/pods";
 
+/** Containers see their own processes alone unless a pod wants otherwise; nothing means "the pod's". */
+const AS_KUBELET = { security_context: { namespace_options: { pid: 1 } } };
+
 function podConfig(pod: PodOptions): Record<string, unknown> {
   const { name, namespace = "default", uid = `uid-${name}`, attempt = 0 } = pod;
   return {
@@ -50,7 +53,7 @@ function containerConfig(container: ContainerOptions): Record<string, unknown> {
     log_path: `${name}_${attempt}.log`,
     labels: container.labels ?? {},
     envs: Object.entries(environment).map(([key, value]) => ({ key, value })),
-    linux: container.linux ?? {},
+    linux: container.linux ?? AS_KUBELET,
     ...(command && { command }),
     ...(args && { args }),
     ...container.more,

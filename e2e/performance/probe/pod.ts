@@ -2,6 +2,7 @@
 import { ContainerConfig } from "../../../cri-proto/generated/runtime/v1/container.ts";
 import { PodSandboxConfig } from "../../../cri-proto/generated/runtime/v1/sandbox.ts";
 import { PodSandboxStatusRequest } from "../../../cri-proto/generated/runtime/v1/sandbox_calls.ts";
+import { NamespaceMode } from "../../../cri-proto/generated/runtime/v1/security.ts";
 import { call } from "../../../test/harness/cri-call.ts";
 import { type Cri, timed } from "./cri.ts";
 
@@ -57,7 +58,8 @@ export async function startPod(cri: Cri, plan: PodPlan, name: string): Promise<S
     image: { image: plan.image },
     command: [...plan.command],
     logPath: "main.log",
-    linux: {},
+    // As kubelet asks of every container that does not share its processes.
+    linux: { securityContext: { namespaceOptions: { pid: NamespaceMode.CONTAINER } } },
   } as Partial<ContainerConfig>);
   const { podSandboxId } = pod;
   const { result: made, ms: create } = await timed(() =>
