@@ -99,7 +99,15 @@ describe("a pod of unikernels", () => {
       code: status.UNIMPLEMENTED,
       details: expect.stringContaining("no terminal"),
     });
-    const id = await cri.create(pod, NOOP);
+    const mounts = [{ containerPath: "/data", hostPath: "/tmp" }];
+    await expect(cri.create(pod, { ...NOOP, mounts })).rejects.toMatchObject({
+      code: status.UNIMPLEMENTED,
+      details: expect.stringContaining('a volume is wanted at "/data"'),
+    });
+    const id = await cri.create(pod, {
+      ...NOOP,
+      mounts: [{ containerPath: "/etc/hosts", hostPath: "/etc/hosts" }],
+    });
     await expect(cri.create(pod, { ...NOOP, name: "second" })).rejects.toMatchObject({
       code: status.UNIMPLEMENTED,
       details: expect.stringContaining('one container at a time, and "main" is there'),

@@ -13,6 +13,12 @@ import type { NodeContext } from "../node-context.ts";
 import { onFailure } from "../undo.ts";
 
 const SIGTERM = 15;
+/** What kubelet mounts into every container, whether or not anybody looks at it. */
+const FROM_KUBELET: ReadonlySet<string> = new Set([
+  "/etc/hosts",
+  "/dev/termination-log",
+  "/var/run/secrets/kubernetes.io/serviceaccount",
+]);
 
 /** CreateContainer in a sandbox for unikernels: a shell that the image's kernel fits into. */
 export async function createUnikernel(
@@ -61,7 +67,7 @@ function refuseWhatItCannot(sandbox: Sandbox, config: ContainerConfig): void {
     const name = other.metadata.config.name;
     throw refused(`holds one container at a time, and "${name}" is there`);
   }
-  const [volume] = config.mounts;
+  const volume = config.mounts.find(({ containerPath }) => !FROM_KUBELET.has(containerPath));
   if (volume !== undefined) {
     throw refused(`has no file system, and a volume is wanted at "${volume.containerPath}"`);
   }
