@@ -5,6 +5,7 @@ import { Command } from "commander";
 import { CriServer } from "./cri/server.ts";
 import { openImages } from "./image/open-images.ts";
 import { serveMetrics } from "./metrics-endpoint.ts";
+import { openNetwork } from "./network/open-network.ts";
 import { lockNode } from "./node-lock.ts";
 import { PodStore } from "./pod/pod-store.ts";
 import { Pods } from "./pod/pods.ts";
@@ -53,7 +54,9 @@ async function serve(configPath: string | undefined): Promise<void> {
 
   onHangup(config, configPath, { logger, toolstack });
 
-  await recover({ pods, toolstack, logger }, terminated);
+  const network = openNetwork({ config: config.network, database, paths, logger });
+
+  await recover({ pods, network, toolstack, logger }, terminated);
   toolstack.start();
   running.defer(() => toolstack.close());
 
@@ -64,7 +67,17 @@ async function serve(configPath: string | undefined): Promise<void> {
     running.use(await serveMetrics(config.metrics.address, metrics, logger));
   }
   const streaming = running.use(await StreamingServer.listen(config.streaming, logger));
-  const context = { config, logger, metrics, pods, images, toolstack, streaming, checkNode };
+  const context = {
+    config,
+    logger,
+    metrics,
+    pods,
+    images,
+    network,
+    toolstack,
+    streaming,
+    checkNode,
+  };
   const server = await CriServer.listen(context, config.socket);
   running.defer(() => server.close());
   logger.info({ socket: config.socket, sandboxes: pods.sandboxes().length }, "lightvmd is ready");

@@ -56,8 +56,10 @@ const scripts = join(import.meta.dirname, "dom0");
 function packages({ xen }: Dom0Release): string[] {
   const userland =
     "busybox-static ca-certificates docker-registry dropbear-bin e2fsprogs erofs-utils iproute2 kmod procps";
+  // A pod network of CNI plugins, and what measures it.
+  const network = "containernetworking-plugins iptables iperf3";
   const kernel = `linux-image-amd64 xenstore-utils xen-hypervisor-${xen}-amd64 xen-utils-${xen}`;
-  return `${userland} ${kernel}`.split(" ");
+  return `${userland} ${network} ${kernel}`.split(" ");
 }
 
 /** Builds the dom0 of a release, with `more` Debian packages in it, or takes it from the cache. */

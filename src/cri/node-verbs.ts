@@ -1,8 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
+import { isIP } from "node:net";
 import type { RuntimeServiceServer } from "../../cri-proto/generated/runtime/v1/api.ts";
 import { runtimeConditions, runtimeDetails } from "../service/node/status.ts";
+import { updateRuntimeConfig } from "../service/node/update-runtime-config.ts";
 import type { NodeContext } from "../service/node-context.ts";
 import { nodePaths } from "../shared/paths.ts";
+import { invalid } from "./checks.ts";
 import type { Implemented } from "./implemented.ts";
 import { info } from "./info.ts";
 import { runtimeConfigMessage, statusMessage, versionMessage } from "./node-messages.ts";
@@ -27,5 +30,21 @@ export function nodeVerbs(context: NodeContext): Implemented<RuntimeServiceServe
       );
     }),
     runtimeConfig: unary("RuntimeConfig", "quiet", logger, () => runtimeConfigMessage()),
+    updateRuntimeConfig: unary("UpdateRuntimeConfig", "logged", logger, ({ runtimeConfig }) => {
+      updateRuntimeConfig(context, podCidr(runtimeConfig?.networkConfig?.podCidr));
+      return {};
+    }),
   };
+}
+
+/** Ranges separated by commas; "" = nothing was said. */
+function podCidr(text: string = ""): string {
+  for (const range of text.split(",").filter((part) => part !== "")) {
+    const [address = "", length = ""] = range.split("/");
+    const bits = { 0: -1, 4: 32, 6: 128 }[isIP(address)] ?? -1;
+    if (!/^\d+$/.test(length) || Number(length) > bits) {
+      throw invalid(`pod_cidr: "${range}" is no address range`);
+    }
+  }
+  return text;
 }

@@ -1,8 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-import type {
-  DNSConfig,
-  LinuxPodSandboxConfig,
-  PodSandboxConfig,
+import { isIP } from "node:net";
+import {
+  type DNSConfig,
+  type LinuxPodSandboxConfig,
+  type PodSandboxConfig,
+  type PortMapping,
+  Protocol,
 } from "../../cri-proto/generated/runtime/v1/sandbox.ts";
 import type { RunPodSandboxRequest } from "../../cri-proto/generated/runtime/v1/sandbox_calls.ts";
 import type { SandboxConfig } from "../pod/sandbox-record.ts";
@@ -10,6 +13,12 @@ import { checkRuntimeHandler } from "../service/node/runtime-handlers.ts";
 import { invalid, natural, oneLine, required, safeNumber, unsupported } from "./checks.ts";
 import { podNamespaces, userNamespace } from "./namespace-request.ts";
 import { checkAppArmor } from "./security-request.ts";
+
+const PROTOCOLS: Partial<Record<Protocol, "tcp" | "udp" | "sctp">> = {
+  [Protocol.TCP]: "tcp",
+  [Protocol.UDP]: "udp",
+  [Protocol.SCTP]: "sctp",
+};
 
 /** Linux allows a host name of 64 bytes; DNS a label of 63. */
 const MAX_HOSTNAME = 63;
@@ -21,7 +30,6 @@ export function sandboxConfig(request: RunPodSandboxRequest): SandboxConfig {
   const { name, uid, namespace, attempt } = required(config.metadata, "config.metadata");
   if (name === "") throw invalid("config.metadata.name is empty");
   if (config.windows !== undefined) throw unsupported("Windows pods do not exist here");
-  checkPorts(config);
   return {
     name,
     uid,
@@ -30,6 +38,7 @@ export function sandboxConfig(request: RunPodSandboxRequest): SandboxConfig {
     hostname: hostname(config.hostname, name),
     logDirectory: logDirectory(config.logDirectory),
     dns: dns(config.dnsConfig),
+    portMappings: portMappings(config),
     sysctls: sysctls(config.linux),
     labels: config.labels,
     annotations: config.annotations,
@@ -40,11 +49,20 @@ export function sandboxConfig(request: RunPodSandboxRequest): SandboxConfig {
   };
 }
 
-function checkPorts({ portMappings }: PodSandboxConfig): void {
-  const mapped = portMappings.find(({ hostPort }) => hostPort > 0);
-  if (mapped !== undefined) {
-    throw unsupported(`host port ${mapped.hostPort} is not possible: pods have no network yet`);
+/** Only those that lead somewhere from the node: a port of the pod alone needs nobody's help. */
+function portMappings({ portMappings }: PodSandboxConfig): SandboxConfig["portMappings"] {
+  return portMappings.filter(({ hostPort }) => hostPort !== 0).map(portMapping);
+}
+
+function portMapping(mapping: PortMapping): SandboxConfig["portMappings"][number] {
+  const { containerPort, hostIp, hostPort, protocol } = mapping;
+  const name = PROTOCOLS[protocol];
+  if (name === undefined) throw invalid(`${protocol} is no protocol of a port mapping`);
+  for (const port of [containerPort, hostPort]) {
+    if (port < 1 || port > 65535) throw invalid(`${port} is no port`);
   }
+  if (hostIp !== "" && isIP(hostIp) === 0) throw invalid(`"${hostIp}" is no address`);
+  return { containerPort, hostPort, protocol: name, hostIP: hostIp };
 }
 
 /** The pod's name stands in for a host name that was not given. */

@@ -3,6 +3,7 @@ import {
   type PodSandbox,
   type PodSandboxFilter,
   type PodSandboxMetadata,
+  type PodSandboxNetworkStatus,
   PodSandboxState,
   type PodSandboxStatus,
 } from "../../cri-proto/generated/runtime/v1/sandbox.ts";
@@ -28,12 +29,12 @@ export function podSandbox(sandbox: Sandbox): PodSandbox {
   };
 }
 
-/** All about a sandbox. It has no network, so there is no address to tell. */
+/** All about a sandbox; it has its addresses as long as it has its VM. */
 export function podSandboxStatusMessage(sandbox: Sandbox): PodSandboxStatus {
   const { namespaces, userNamespace } = sandbox.metadata.config;
   return {
     ...podSandbox(sandbox),
-    network: undefined,
+    network: networkStatus(sandbox),
     linux: {
       namespaces: {
         options: {
@@ -46,6 +47,11 @@ export function podSandboxStatusMessage(sandbox: Sandbox): PodSandboxStatus {
       },
     },
   };
+}
+
+function networkStatus({ state, status }: Sandbox): PodSandboxNetworkStatus {
+  const [ip = "", ...others] = state === "ready" ? (status.addresses ?? []) : [];
+  return { ip, additionalIps: others.map((address) => ({ ip: address })) };
 }
 
 /** What ListPodSandbox shall match. */

@@ -3,6 +3,8 @@
 // What lightvmd does before it serves anyone: it finds out what has become of the pods that it
 // remembers. A verb that was cut off is finished when the caller had to count on it (start, stop,
 // remove), and undone when nobody was told of its result (run, create).
+
+import type { Network } from "../network/network.ts";
 import { describeError } from "../shared/errors.ts";
 import type { Logger } from "../shared/logger.ts";
 import type { PodVm } from "../toolstack/pod-vm.ts";
@@ -17,6 +19,7 @@ import { startUnikernel, superviseUnikernel, type UnikernelTools } from "./unike
 
 export interface RecoveryContext {
   readonly pods: Pods;
+  readonly network: Network;
   readonly toolstack: Toolstack;
   readonly logger: Logger;
 }
@@ -27,7 +30,7 @@ export interface RecoveryContext {
  * when `signal` is aborted.
  */
 export async function recover(context: RecoveryContext, signal: AbortSignal): Promise<void> {
-  const { pods, toolstack, logger } = context;
+  const { network, pods, toolstack, logger } = context;
   await Promise.all(
     pods.all().map(async (sandbox) => {
       try {
@@ -47,6 +50,7 @@ export async function recover(context: RecoveryContext, signal: AbortSignal): Pr
   } catch (error) {
     logger.error({ error }, "what is left of unknown pods could not be destroyed");
   }
+  await network.collectGarbage(new Set(pods.all().map(({ id }) => id)));
 }
 
 async function recoverSandbox(
@@ -54,11 +58,12 @@ async function recoverSandbox(
   sandbox: Sandbox,
   signal: AbortSignal,
 ): Promise<void> {
-  const { pods, toolstack, logger } = context;
+  const { network, pods, toolstack, logger } = context;
   const { status } = sandbox;
   const vm = await toolstack.adopt(sandbox.vmSpec, signal);
   if (sandbox.state === "creating" || status.removing) {
     await vm?.destroy();
+    await network.detach(sandbox.id);
     pods.removeSandbox(sandbox);
     logger.info({ pod: sandbox.id }, "removed a pod that was cut off");
     return;

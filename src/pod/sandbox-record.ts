@@ -23,6 +23,17 @@ export const sandboxConfigSchema = z.object({
     searches: z.array(z.string()),
     options: z.array(z.string()),
   }),
+  /** Ports of the node that lead to the pod's. */
+  portMappings: z
+    .array(
+      z.object({
+        hostPort: z.number().int(),
+        containerPort: z.number().int(),
+        protocol: z.enum(["tcp", "udp", "sctp"]),
+        hostIP: z.string(),
+      }),
+    )
+    .default([]),
   sysctls: stringMap,
   labels: stringMap,
   annotations: stringMap,
@@ -68,6 +79,8 @@ export const sandboxStatusSchema = z.object({
   version: z.literal(1),
   /** Its VM has booted and RunPodSandbox may answer. */
   readyAt: nanoseconds.optional(),
+  /** Its addresses in the pod network, the first one first. */
+  addresses: z.array(z.string()).optional(),
   /** Its VM is gone for good. */
   end: z.object({ at: nanoseconds, message: z.string() }).optional(),
   /** RemovePodSandbox has begun and will be finished, if need be by the next lightvmd. */

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { Images } from "../image/images.ts";
+import type { Network } from "../network/network.ts";
 import type { Pods } from "../pod/pods.ts";
 import type { Config } from "../shared/config.ts";
 import type { Logger } from "../shared/logger.ts";
@@ -14,6 +15,7 @@ export interface NodeContext {
   readonly metrics: NodeMetrics;
   readonly pods: Pods;
   readonly images: Images;
+  readonly network: Network;
   readonly toolstack: Toolstack;
   readonly streaming: StreamingServer;
   /** Throws, with the reason, when no pod can be started on this node. */

@@ -146,6 +146,8 @@ const fileSchema = z.strictObject({
     .strictObject({
       cni_config_directory: absolutePath.default("/etc/cni/net.d"),
       cni_binary_directory: absolutePath.default("/opt/cni/bin"),
+      /** One run of one plugin. */
+      cni_timeout_seconds: seconds.default(60),
     })
     .prefault({}),
 });

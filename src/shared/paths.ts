@@ -16,6 +16,8 @@ export interface NodePaths {
   readonly pods: string;
   /** One empty directory a shell: the root of its VMM process. */
   readonly jails: string;
+  /** One mount a pod: its network namespace. */
+  readonly networkNamespaces: string;
   readonly database: string;
   readonly images: string;
 }
@@ -33,6 +35,7 @@ export function nodePaths(config: Config): NodePaths {
     shells: join(run, "shells"),
     pods: join(run, "pods"),
     jails: join(state, "jails"),
+    networkNamespaces: join(run, "netns"),
     database: join(state, "state.db"),
     images: join(state, "images"),
   };

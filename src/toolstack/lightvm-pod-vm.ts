@@ -10,7 +10,7 @@ import type { Logger } from "../shared/logger.ts";
 import { waitFor } from "../shared/wait.ts";
 import { connectToVmm, encodeHello } from "../vmm/connect.ts";
 import type { VmmClient } from "../vmm/vmm-client.ts";
-import { handFileToVmm } from "../vmm/vmm-files.ts";
+import { handDescriptorToVmm, handFileToVmm } from "../vmm/vmm-files.ts";
 import { callAgent } from "./agent-call.ts";
 import { attachFilesystem } from "./attach-filesystem.ts";
 import { dismantle } from "./dismantle.ts";
@@ -28,6 +28,7 @@ import type {
   PodVm,
   PodVmEnd,
   PodVmSpec,
+  VmTap,
 } from "./pod-vm.ts";
 import {
   type AttachedVolumes,
@@ -174,6 +175,15 @@ export class LightvmPodVm implements PodVm {
 
   async detachVolumes(containerId: string): Promise<void> {
     if (this.#end === undefined) await this.#volumes.detach(containerId);
+  }
+
+  async attachNetwork({ fd, mac, mtu, offloads }: VmTap, signal: AbortSignal): Promise<void> {
+    const { client } = this.#alive();
+    const wait = { signal, timeoutMs: this.#context.vmmTimeoutMs };
+    const { hypervisor } = this.#context;
+    const { socket } = this.#directory;
+    const file = await handDescriptorToVmm(hypervisor, socket, fd, "the pod's tap", wait);
+    await client.call("attachNetwork", { file, mac, mtu, offloads }, wait);
   }
 
   async setContainerLog(

@@ -55,6 +55,16 @@ export interface ContainerStream {
   readonly endsStdin: boolean;
 }
 
+/** The host's end of a VM's network interface; a tap as vmm.proto's AttachNetwork wants it. */
+export interface VmTap {
+  readonly fd: number;
+  /** The guest's hardware address, 6 bytes. */
+  readonly mac: Buffer;
+  readonly mtu: number;
+  /** Checksums and TCP segmentation are left to the guest and taken from it. */
+  readonly offloads: boolean;
+}
+
 /**
  * The VM of one pod, running or ended. Lives as long as lightvmd knows the pod; a restarted
  * lightvmd adopts it again (`Toolstack.adopt`).
@@ -84,6 +94,8 @@ export interface PodVm {
   ): Promise<AttachedVolumes>;
   /** Takes a container's volumes away. Idempotent; what an ended VM had is gone with it. */
   detachVolumes(containerId: string): Promise<void>;
+  /** Hot-plugs a network interface over an open tap, of which the VMM gets a copy. */
+  attachNetwork(tap: VmTap, signal: AbortSignal): Promise<void>;
   /** Opens (creates, appends) the CRI log file at `path` and hands it to the VMM; "" drops output. */
   setContainerLog(
     containerId: string,

@@ -182,6 +182,12 @@ export class CriClient {
     return call(this.#endpoint.runtime, this.#endpoint.runtime.status, { verbose });
   }
 
+  async updateRuntimeConfig(podCidr: string): Promise<void> {
+    await call(this.#endpoint.runtime, this.#endpoint.runtime.updateRuntimeConfig, {
+      runtimeConfig: { networkConfig: { podCidr } },
+    });
+  }
+
   async pull(image: string, auth?: AuthConfig): Promise<string> {
     const request = PullImageRequest.fromPartial({ image: { image } });
     const client = this.#endpoint.image;

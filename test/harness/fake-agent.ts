@@ -49,6 +49,7 @@ export class FakeAgent {
   /** The reply to one call; "silence" = not one of ours. */
   answer(call: HostMessage["call"]): Reply {
     switch (call?.$case) {
+      case "configureNetwork":
       case "configureSandbox":
         return done();
       case "createContainer":

@@ -200,6 +200,7 @@ function answer({ call }: ClientMessage): VmmMessage["body"] | "silence" {
       return { $case: "executed", value: { breakdown: { steps: [step("load")] } } };
     case "attachFilesystem":
     case "attachBlock":
+    case "attachNetwork":
       devices.push(devices.length + 4);
       return { $case: "deviceAttached", value: { deviceId: devices.at(-1) ?? 0 } };
     case "setContainerLog": {

@@ -9,6 +9,7 @@ import { nodePaths } from "../../src/shared/paths.ts";
 import { LightvmToolstack } from "../../src/toolstack/lightvm-toolstack.ts";
 import { FakeHypervisor } from "./fake-hypervisor.ts";
 import { FakeImages } from "./fake-images.ts";
+import { FakeNetwork } from "./fake-network.ts";
 import { FakeVolumeHost } from "./fake-volume-host.ts";
 import { benchConfig, startLife } from "./node-life.ts";
 
@@ -27,7 +28,7 @@ const images = new FakeImages(root);
 await images.pull("registry.test/busybox:1");
 await images.pull("registry.test/noop:1");
 try {
-  await startLife(root, { toolstack, images, logger });
+  await startLife(root, { toolstack, images, network: new FakeNetwork(root), logger });
   console.log("ready");
 } catch (error) {
   console.log(describeError(error));

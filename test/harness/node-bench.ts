@@ -4,23 +4,31 @@ import type { NodeContext } from "../../src/service/node-context.ts";
 import { silentLogger } from "../../src/shared/logger.ts";
 import { type CriEndpoint, connectCri } from "./cri-endpoint.ts";
 import { FakeImages } from "./fake-images.ts";
+import { FakeNetwork } from "./fake-network.ts";
 import { benchConfig, type Life, startLife } from "./node-life.ts";
 import { ToolstackBench } from "./toolstack-bench.ts";
 import type { VmmBehaviour } from "./vmm-behaviour.ts";
 
 /**
  * A node without Xen and registries: real gRPC server and clients on a real socket, real records,
- * real toolstack; fake hypervisor, VMM processes and images.
+ * real toolstack; fake hypervisor, VMM processes, network and images.
  */
 export class NodeBench implements AsyncDisposable {
   readonly toolstackBench: ToolstackBench;
   readonly images: FakeImages;
+  readonly network: FakeNetwork;
   readonly endpoint: CriEndpoint;
   readonly #life: Life;
 
-  private constructor(toolstackBench: ToolstackBench, images: FakeImages, life: Life) {
+  private constructor(
+    toolstackBench: ToolstackBench,
+    images: FakeImages,
+    network: FakeNetwork,
+    life: Life,
+  ) {
     this.toolstackBench = toolstackBench;
     this.images = images;
+    this.network = network;
     this.endpoint = connectCri(toolstackBench.root);
     this.#life = life;
   }
@@ -33,8 +41,9 @@ export class NodeBench implements AsyncDisposable {
     await images.pull("registry.test/busybox:1");
     await images.pull("registry.test/noop:1");
     const toolstack = toolstackBench.toolstack();
-    const life = await startLife(root, { toolstack, images, logger: silentLogger() });
-    return new NodeBench(toolstackBench, images, life);
+    const network = new FakeNetwork(root);
+    const life = await startLife(root, { toolstack, images, network, logger: silentLogger() });
+    return new NodeBench(toolstackBench, images, network, life);
   }
 
   get context(): NodeContext {

@@ -2,6 +2,7 @@
 import { join } from "node:path";
 import { CriServer } from "../../src/cri/server.ts";
 import type { Images } from "../../src/image/images.ts";
+import type { Network } from "../../src/network/network.ts";
 import { PodStore } from "../../src/pod/pod-store.ts";
 import { Pods } from "../../src/pod/pods.ts";
 import { recover } from "../../src/pod/recovery.ts";
@@ -37,13 +38,13 @@ export function benchConfig(root: string): Config {
 /** Composes a lightvmd as main.ts does, and starts it. */
 export async function startLife(
   root: string,
-  parts: { toolstack: LightvmToolstack; images: Images; logger: Logger },
+  parts: { toolstack: LightvmToolstack; images: Images; network: Network; logger: Logger },
 ): Promise<Life> {
-  const { images, logger, toolstack } = parts;
+  const { images, logger, network, toolstack } = parts;
   const config = benchConfig(root);
   const database = new Database(nodePaths(config).database);
   const pods = new Pods(new PodStore(database));
-  await recover({ pods, toolstack, logger }, new AbortController().signal);
+  await recover({ pods, network, toolstack, logger }, new AbortController().signal);
   const checkNode = () => toolstack.checkFiles();
   const metrics = new NodeMetrics();
   const streaming = await StreamingServer.listen(config.streaming, logger);
@@ -53,6 +54,7 @@ export async function startLife(
     metrics,
     pods,
     images,
+    network,
     toolstack,
     streaming,
     checkNode,

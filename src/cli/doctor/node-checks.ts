@@ -83,7 +83,10 @@ const cni: Check = {
     } catch {
       // No directory is as good as an empty one.
     }
-    return warn(`no network in ${directory}`, "pods run without a network until a CNI is there");
+    return warn(
+      `no network in ${directory}`,
+      "no pod can start until a CNI network is configured there",
+    );
   },
 };
 

@@ -12,9 +12,9 @@ export interface Condition {
   readonly message: string;
 }
 
-/** Status: asked of the hypervisor at each call. */
+/** Status: asked of the hypervisor, and of the disk for the network, at each call. */
 export function runtimeConditions(context: NodeContext): Condition[] {
-  return [runtimeReady(context), NETWORK_NOT_READY];
+  return [runtimeReady(context), networkReady(context)];
 }
 
 /** What only we know of the node, for people who look for a fault. */
@@ -34,13 +34,13 @@ export function runtimeDetails({ config, pods, toolstack }: NodeContext): object
   };
 }
 
-/** Pods have no network of their own yet, and the node must not be given pods that need one. */
-const NETWORK_NOT_READY: Condition = {
-  type: "NetworkReady",
-  status: false,
-  reason: "NetworkPluginNotReady",
-  message: "this version of LightVM gives pods no network",
-};
+/** The reason is the one that kubelet's users know from other runtimes. */
+function networkReady({ network }: NodeContext): Condition {
+  const message = network.obstacle();
+  return message === undefined
+    ? { type: "NetworkReady", status: true, reason: "", message: "" }
+    : { type: "NetworkReady", status: false, reason: "NetworkPluginNotReady", message };
+}
 
 function runtimeReady({ checkNode, toolstack }: NodeContext): Condition {
   try {

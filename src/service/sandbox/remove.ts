@@ -4,7 +4,7 @@ import { endSandbox } from "./end.ts";
 
 /** RemovePodSandbox: ends it when it lives, then nothing is left. Not there = nothing to do. */
 export async function removePodSandbox(
-  { logger, pods, toolstack }: NodeContext,
+  { logger, network, pods, toolstack }: NodeContext,
   id: string,
   signal: AbortSignal,
 ): Promise<void> {
@@ -17,5 +17,6 @@ export async function removePodSandbox(
   // One whose VM could not be adopted after a restart may have become adoptable, or is gone.
   const vm = sandbox.vm ?? (await toolstack.adopt(sandbox.vmSpec, signal));
   await vm?.destroy();
+  await network.detach(sandbox.id);
   pods.removeSandbox(sandbox);
 }

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { randomBytes } from "node:crypto";
+import type { Attachment } from "../../network/network.ts";
 import { now } from "../../pod/persisted.ts";
 import { newId } from "../../pod/pods.ts";
 import type { Sandbox } from "../../pod/sandbox.ts";
@@ -7,21 +8,26 @@ import type { SandboxConfig } from "../../pod/sandbox-record.ts";
 import { supervise } from "../../pod/supervision.ts";
 import type { UnikernelSeat } from "../../pod/unikernel-pod.ts";
 import type { NodeMetrics } from "../../shared/metrics.ts";
+import { together } from "../../shared/together.ts";
 import type { PodVm } from "../../toolstack/pod-vm.ts";
 import type { NodeContext } from "../node-context.ts";
 import { onFailure } from "../undo.ts";
+import { connectVm, dnsOf, networkRequest } from "./pod-network.ts";
 import { vmOf } from "./vm-size.ts";
 
 /** Bytes of entropy that a new guest starts with. */
 const ENTROPY_BYTES = 64;
 
-/** RunPodSandbox: a booted VM whose agent knows the pod's settings. Returns the sandbox's id. */
+/**
+ * RunPodSandbox: a booted VM in the pod's network, whose agent knows the pod's settings. The plugins
+ * work while the VM boots; its interface is hot-plugged. Returns the sandbox's id.
+ */
 export async function runPodSandbox(
   context: NodeContext,
   sandboxConfig: SandboxConfig,
   signal: AbortSignal,
 ): Promise<string> {
-  const { config, logger, metrics, pods, toolstack } = context;
+  const { config, logger, metrics, network, pods, toolstack } = context;
   await using undo = new AsyncDisposableStack();
   const sandbox = pods.addSandbox({
     id: newId(),
@@ -31,17 +37,28 @@ export async function runPodSandbox(
   });
   onFailure(undo, logger, "the sandbox's record", () => pods.removeSandbox(sandbox));
   using _turn = await toolstack.turn(signal);
+  onFailure(undo, logger, "the sandbox's network", () => network.detach(sandbox.id));
   if (sandbox.unikernel !== undefined) {
-    await holdShell(context, sandbox, sandbox.unikernel, signal);
+    const seat = sandbox.unikernel;
+    onFailure(undo, logger, "the sandbox's shell", () => seat.shell?.destroy());
+    await holdShell(context, sandbox, seat, signal);
     undo.move();
     return sandbox.id;
   }
-  const vm = await toolstack.create(sandbox.vmSpec, signal);
+  const [attachment, vm] = await together(
+    signal,
+    (either) => network.attach(networkRequest(sandbox), either),
+    async (either) => {
+      const created = await toolstack.create(sandbox.vmSpec, either);
+      onFailure(undo, logger, "the sandbox's VM", () => created.destroy());
+      return created;
+    },
+  );
   observeBoot(metrics, vm);
-  onFailure(undo, logger, "the sandbox's VM", () => vm.destroy());
-  await configure(vm, sandbox, signal);
+  await connectVm(network, vm, sandbox.id, signal);
+  await configure(vm, sandbox, attachment, signal);
   supervise(sandbox, vm, logger);
-  sandbox.update({ readyAt: now() });
+  sandbox.update({ readyAt: now(), addresses: [...attachment.addresses] });
   // It may have ended since it booted; then it was never ready.
   sandbox.requireVm();
   undo.move();
@@ -54,14 +71,20 @@ export async function runPodSandbox(
 
 /** A unikernel's sandbox is ready when its shell waits; the kernel comes with the container. */
 async function holdShell(
-  { logger, toolstack }: NodeContext,
+  { logger, network, toolstack }: NodeContext,
   sandbox: Sandbox,
   seat: UnikernelSeat,
   signal: AbortSignal,
 ): Promise<void> {
-  const shell = await toolstack.prepareShell(sandbox.vmSpec, signal);
-  seat.shell = shell;
-  sandbox.update({ readyAt: now() });
+  const [attachment, shell] = await together(
+    signal,
+    (either) => network.attach(networkRequest(sandbox), either),
+    async (either) => {
+      seat.shell = await toolstack.prepareShell(sandbox.vmSpec, either);
+      return seat.shell;
+    },
+  );
+  sandbox.update({ readyAt: now(), addresses: [...attachment.addresses] });
   logger.info({ pod: sandbox.id, domid: shell.domid }, "a pod waits for its unikernel");
 }
 
@@ -70,15 +93,21 @@ function observeBoot(metrics: NodeMetrics, { breakdown }: PodVm): void {
   if (boot !== undefined) metrics.boots.observe(Number(boot.nanoseconds) / 1e9);
 }
 
-async function configure(vm: PodVm, sandbox: Sandbox, signal: AbortSignal): Promise<void> {
+async function configure(
+  vm: PodVm,
+  sandbox: Sandbox,
+  attachment: Attachment,
+  signal: AbortSignal,
+): Promise<void> {
   const { hostname, sysctls, dns, userNamespace } = sandbox.metadata.config;
+  const { servers, searches, options } = await dnsOf(dns, attachment);
   const value = {
     hostname,
     sysctls,
-    dns,
+    dns: { servers: [...servers], searches: [...searches], options: [...options] },
     realtimeNanoseconds: now(),
     entropy: randomBytes(ENTROPY_BYTES),
-    addresses: [],
+    addresses: [...attachment.addresses],
     userNamespace: userNamespace && {
       uids: idRange(userNamespace.uids),
       gids: idRange(userNamespace.gids),

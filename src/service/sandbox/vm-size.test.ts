@@ -16,6 +16,7 @@ function sandbox(resources: Partial<SandboxConfig["resources"]>, name = "web"): 
     hostname: name,
     logDirectory: "",
     dns: { servers: [], searches: [], options: [] },
+    portMappings: [],
     sysctls: {},
     labels: {},
     annotations: {},

@@ -1,0 +1,21 @@
+// SPDX-License-Identifier: Apache-2.0
+import type { Route } from "./network.ts";
+
+/** What the kernel says about a new tap and the interface that it is joined with. */
+export interface TapInfo {
+  readonly fd: number;
+  readonly mac: Buffer;
+  readonly mtu: number;
+  readonly addresses: string[];
+  readonly routes: Route[];
+}
+
+/** Network namespaces of the node's kernel. */
+export interface Namespaces {
+  /** Makes one, its loopback on, that a mount at `path` keeps. */
+  create(path: string): Promise<void>;
+  /** Lets go of one; it is no error when there is none. */
+  delete(path: string): Promise<void>;
+  /** Makes a tap in one and joins it with an interface there. The caller closes the descriptor. */
+  openTap(path: string, interfaceName: string, offloads: boolean): Promise<TapInfo>;
+}

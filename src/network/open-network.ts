@@ -1,0 +1,31 @@
+// SPDX-License-Identifier: Apache-2.0
+import type { Config } from "../shared/config.ts";
+import type { Database } from "../shared/database.ts";
+import type { Logger } from "../shared/logger.ts";
+import type { NodePaths } from "../shared/paths.ts";
+import { AttachmentStore } from "./cni/attachment-store.ts";
+import { CniNetwork } from "./cni/cni-network.ts";
+import { NativeNamespaces } from "./native-namespaces.ts";
+import type { Network } from "./network.ts";
+
+export interface NetworkOptions {
+  readonly config: Config["network"];
+  readonly database: Database;
+  readonly paths: NodePaths;
+  readonly logger: Logger;
+}
+
+/** The pod network of a node: CNI plugins, and namespaces of the node's kernel. */
+export function openNetwork({ config, database, logger, paths }: NetworkOptions): Network {
+  return new CniNetwork({
+    configDirectory: config.cni_config_directory,
+    plugins: {
+      directory: config.cni_binary_directory,
+      timeoutMs: config.cni_timeout_seconds * 1000,
+    },
+    namespaceDirectory: paths.networkNamespaces,
+    namespaces: NativeNamespaces.load(paths.addon),
+    store: new AttachmentStore(database),
+    logger,
+  });
+}
