@@ -13,6 +13,8 @@ export interface PodOptions {
   readonly annotations?: Record<string, string>;
   readonly linux?: Record<string, unknown>;
   readonly hostname?: string;
+  /** Anything else of PodSandboxConfig, in crictl's JSON spelling. */
+  readonly more?: Record<string, unknown>;
 }
 
 export interface ContainerOptions {
@@ -42,6 +44,7 @@ function podConfig(pod: PodOptions): Record<string, unknown> {
     labels: pod.labels ?? {},
     annotations: pod.annotations ?? {},
     linux: pod.linux ?? {},
+    ...pod.more,
   };
 }
 
