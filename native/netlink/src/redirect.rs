@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Everything that arrives at one interface leaves through another (tc-mirred(8)).
 
-use std::io;
+use std::io::{self, ErrorKind::InvalidInput, ErrorKind::NotFound};
 
 use crate::message::{CREATE, EXCLUSIVE, Request};
 use crate::socket::{CHANGE, Netlink};
 
 const RTM_NEWQDISC: u16 = 36;
+const RTM_DELQDISC: u16 = 37;
 const RTM_NEWTFILTER: u16 = 44;
 const TCA_KIND: u16 = 1;
 const TCA_OPTIONS: u16 = 2;
@@ -26,14 +27,19 @@ const ETH_P_ALL: u16 = 3;
 
 impl Netlink {
     /// Sends all that arrives at `from` out through `to`, before the kernel's own stack, packet
-    /// sockets aside, has seen it.
+    /// sockets aside, has seen it; instead of what was done with it before.
     ///
     /// # Errors
     ///
-    /// The kernel's; EEXIST when the interface has an ingress discipline already.
+    /// The kernel's.
     pub fn redirect(&mut self, from: u32, to: u32) -> io::Result<()> {
         let flags = CHANGE | CREATE | EXCLUSIVE;
         let ingress = structure(from, INGRESS_HANDLE, TC_H_INGRESS, 0);
+        match self.change(Request::new(RTM_DELQDISC, CHANGE, &ingress)) {
+            // Kernels differ in how they say that there is none.
+            Err(error) if !matches!(error.kind(), NotFound | InvalidInput) => return Err(error),
+            _ => {}
+        }
         self.change(Request::new(RTM_NEWQDISC, flags, &ingress).text(TCA_KIND, "ingress"))?;
         let info = (PRIORITY << 16) | u32::from(ETH_P_ALL.to_be());
         let filter = structure(from, 0, INGRESS_HANDLE, info);
