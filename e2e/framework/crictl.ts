@@ -76,14 +76,18 @@ export function crictlCommand(args: readonly string[]): string {
 /** crictl in the box, as a person would use it, with its files written for it. */
 export class Crictl {
   readonly #box: Box;
+  /** Words that name another runtime than ours. */
+  readonly #endpoint: readonly string[];
 
-  constructor(box: Box) {
+  constructor(box: Box, endpoint?: string) {
     this.#box = box;
+    this.#endpoint = endpoint === undefined ? [] : ["-r", endpoint, "-i", endpoint];
   }
 
   /** Runs crictl; an exit code is no error here. */
   async run(args: readonly string[], timeoutMs?: number): Promise<CommandResult> {
-    return await this.#box.exec(crictlCommand(args), timeoutMs === undefined ? {} : { timeoutMs });
+    const command = crictlCommand([...this.#endpoint, ...args]);
+    return await this.#box.exec(command, timeoutMs === undefined ? {} : { timeoutMs });
   }
 
   /** Runs crictl and returns what it printed, trimmed. Throws when it fails. */

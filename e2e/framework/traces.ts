@@ -42,7 +42,7 @@ export async function tracesOfPods(box: Box): Promise<string[]> {
       [ -e $link/bridge ] || echo "network \${link##*/}"
     done
     iptables-save 2>/dev/null | sed -nE 's/^:(CNI-(DN-)?[0-9a-f]{20,}) .*/rule \\1/p'
-    find /run/cni/leases -type f -name '*[.:]*' 2>/dev/null | sed 's/^/lease /'
+    find /run/cni/leases -type f -name '[0-9a-f]*[.:]*' 2>/dev/null | sed 's/^/lease /'
     find /run/lightvm/pods /run/lightvm/shells /run/lightvm/netns /var/lib/lightvm/jails -mindepth 1 2>/dev/null | sed 's/^/file /'
     find /var/lib/lightvm/images/work -mindepth 1 2>/dev/null | sed 's/^/file /'
 >>>>>>> 4d11d5b (Try the pod network on real Xen)

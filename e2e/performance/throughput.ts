@@ -1,0 +1,109 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// `node e2e/performance/throughput.ts`: how fast a pod's network is, both ways between dom0 and a pod,
+// ours beside containerd's veth in the same dom0.
+import { readFile } from "node:fs/promises";
+import { nodeLibrary } from "../../native/build/node-library.ts";
+import { LightvmError } from "../../src/shared/errors.ts";
+import { Box } from "../box/box.ts";
+import { DOM0_RELEASES, dom0Image } from "../box/dom0.ts";
+import { CONTAINERD_PACKAGES, Containerd } from "../framework/containerd.ts";
+import { Crictl } from "../framework/crictl.ts";
+import { Daemon } from "../framework/daemon.ts";
+import { busyboxImage, type LayerEntry, type OciImage, ociImage } from "../framework/oci-image.ts";
+import { Registry } from "../framework/registry.ts";
+
+const SECONDS = 10;
+const PORT = 5201;
+const PROGRAM = "/usr/bin/iperf3";
+
+/** Bits a second of TCP payload, as iperf3's receiver counts them. */
+export interface Throughput {
+  readonly toPod: number;
+  readonly fromPod: number;
+}
+
+interface Report {
+  readonly error?: string;
+  readonly end: { sum_received?: { bits_per_second: number } };
+}
+
+interface PodStatus {
+  readonly status: { network: { ip: string } };
+}
+
+/** dom0's iperf3 and the libraries that it needs, as an image. */
+async function iperfImage(box: Box): Promise<OciImage> {
+  const { stdout } = await box.exec(`ldd ${PROGRAM} | grep -o '/[^ ]*'`);
+  const files = [PROGRAM, ...stdout.trim().split("\n")];
+  const entries = files.map(async (path): Promise<LayerEntry> => {
+    const content = (await box.exec(`base64 -w0 ${path}`)).stdout;
+    return { name: path.slice(1), mode: 0o755, content: Buffer.from(content, "base64") };
+  });
+  const folder = (name: string): LayerEntry => ({ name, type: "directory", mode: 0o1777 });
+  return ociImage({
+    layers: [[folder("tmp/"), ...(await Promise.all(entries))]],
+    config: { Cmd: [PROGRAM, "--server", "--port", String(PORT)] },
+  });
+}
+
+/** Measures one pod of the runtime behind `crictl`. The image is pulled already. */
+export async function sampleThroughput(
+  box: Box,
+  crictl: Crictl,
+  image: string,
+): Promise<Throughput> {
+  const pod = { name: "throughput" };
+  const sandbox = await crictl.runPod(pod);
+  await crictl.start(sandbox, { name: "iperf", image }, pod);
+  const { ip } = (await crictl.json<PodStatus>(["inspectp", sandbox])).status.network;
+  await box.exec(
+    `for try in $(seq 30); do busybox nc -w 1 ${ip} ${PORT} </dev/null && break; done`,
+  );
+  const measure = async (...more: string[]) => {
+    const command = [PROGRAM, "--json", "--client", ip, "--port", String(PORT)];
+    const words = [...command, "--time", String(SECONDS), ...more];
+    const { stdout } = await box.exec(words.join(" "), { timeoutMs: (SECONDS + 60) * 1000 });
+    const report = JSON.parse(stdout) as Report;
+    const bits = report.end.sum_received?.bits_per_second;
+    if (bits === undefined) throw new LightvmError("unavailable", `iperf3: ${report.error}`);
+    return bits;
+  };
+  const sample = { toPod: await measure(), fromPod: await measure("--reverse") };
+  await crictl.removePod(sandbox);
+  return sample;
+}
+
+async function main(): Promise<void> {
+  await using undo = new AsyncDisposableStack();
+  const library = await nodeLibrary();
+  const packages = CONTAINERD_PACKAGES;
+  const { busybox } = await dom0Image(DOM0_RELEASES["4.20"], packages);
+  const box = undo.adopt(await Box.up({ name: "throughput", library, packages }), (it) =>
+    it.down(),
+  );
+  const registry = undo.use(await Registry.start(box));
+  const image = await registry.push("iperf", "latest", await iperfImage(box));
+  const daemon = new Daemon(box);
+  await daemon.start();
+  const ours = new Crictl(box);
+  await ours.must(["pull", image], 120_000);
+  const lightvm = await sampleThroughput(box, ours, image);
+  await daemon.end();
+  const pause = await busyboxImage(await readFile(busybox), {
+    config: { Cmd: ["sleep", "86400"] },
+  });
+  await registry.push("pause", "3.10", pause);
+  const mirrors = { "registry.k8s.io": `http://${registry.host}` };
+  undo.use(await Containerd.start(box, { mirrors }));
+  const theirs = new Crictl(box, Containerd.endpoint);
+  await theirs.must(["pull", image], 120_000);
+  const containerd = await sampleThroughput(box, theirs, image);
+  const row = ({ fromPod, toPod }: Throughput) => ({
+    "to the pod, Mbit/s": Math.round(toPod / 1e6),
+    "from the pod, Mbit/s": Math.round(fromPod / 1e6),
+  });
+  console.table({ lightvm: row(lightvm), containerd: row(containerd) });
+}
+
+if (import.meta.main) await main();
