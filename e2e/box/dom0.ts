@@ -56,8 +56,8 @@ const scripts = join(import.meta.dirname, "dom0");
 function packages({ xen }: Dom0Release): string[] {
   const userland =
     "busybox-static ca-certificates docker-registry dropbear-bin e2fsprogs erofs-utils iproute2 kmod procps";
-  // A pod network of CNI plugins, and what measures it.
-  const network = "containernetworking-plugins iptables iperf3";
+  // A pod network of CNI plugins.
+  const network = "containernetworking-plugins iptables";
   const kernel = `linux-image-amd64 xenstore-utils xen-hypervisor-${xen}-amd64 xen-utils-${xen}`;
   return `${userland} ${network} ${kernel}`.split(" ");
 }

@@ -77,7 +77,7 @@ export async function sampleThroughput(
 async function main(): Promise<void> {
   await using undo = new AsyncDisposableStack();
   const library = await nodeLibrary();
-  const packages = CONTAINERD_PACKAGES;
+  const packages = [...CONTAINERD_PACKAGES, "iperf3"];
   const { busybox } = await dom0Image(DOM0_RELEASES["4.20"], packages);
   const box = undo.adopt(await Box.up({ name: "throughput", library, packages }), (it) =>
     it.down(),
