@@ -32,20 +32,14 @@ export async function tracesOfPods(box: Box): Promise<string[]> {
     # Few processes: under emulation each takes longer to start than to run.
     find /proc/[0-9]*/exe \\( -lname '*/lightvm-vmm' -o -lname '*/lightvm-files' \\) -printf 'process %p\\n' 2>/dev/null
     sed 's/^[^ ]* \\([^ ]*\\) .*/mount \\1/' /proc/mounts
-<<<<<<< HEAD
-    find /sys/class/net -mindepth 1 -printf 'network %f\\n'
-    find /run/lightvm/pods /run/lightvm/shells /var/lib/lightvm/jails /var/lib/lightvm/images/work \\
-      -mindepth 1 -printf 'file %p\\n' 2>/dev/null
-=======
     for link in /sys/class/net/*; do
       # A bridge is the network's own and stays; so do the plugins' chains that are no pod's.
       [ -e $link/bridge ] || echo "network \${link##*/}"
     done
     iptables-save 2>/dev/null | sed -nE 's/^:(CNI-(DN-)?[0-9a-f]{20,}) .*/rule \\1/p'
-    find /run/cni/leases -type f -name '[0-9a-f]*[.:]*' 2>/dev/null | sed 's/^/lease /'
-    find /run/lightvm/pods /run/lightvm/shells /run/lightvm/netns /var/lib/lightvm/jails -mindepth 1 2>/dev/null | sed 's/^/file /'
-    find /var/lib/lightvm/images/work -mindepth 1 2>/dev/null | sed 's/^/file /'
->>>>>>> 4d11d5b (Try the pod network on real Xen)
+    find /run/cni/leases -type f -name '[0-9a-f]*[.:]*' -printf 'lease %p\\n' 2>/dev/null
+    find /run/lightvm/pods /run/lightvm/shells /run/lightvm/netns /var/lib/lightvm/jails \\
+      /var/lib/lightvm/images/work -mindepth 1 -printf 'file %p\\n' 2>/dev/null
   `);
   const domains = (await dumpDomains(box)).map(({ domid }) => `domain ${domid}`);
   return [...stdout.split("\n").filter((line) => line !== ""), ...domains].sort();
