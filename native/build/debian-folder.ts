@@ -83,12 +83,20 @@ export async function runInDebian(
   const outer = [
     "set -eu",
     "mount --make-rprivate /",
+    // A root that is a mount, for pivot_root.
+    `mount --bind '${root}' '${root}'`,
     `mount -t proc proc '${root}/proc'`,
     `mount --rbind /dev '${root}/dev'`,
     `touch '${root}/etc/resolv.conf'`,
     `mount --bind "$(readlink -f /etc/resolv.conf)" '${root}/etc/resolv.conf'`,
     ...mounts,
-    `exec chroot '${root}' /bin/sh -euc "$SCRIPT"`,
+    // Not chroot: whoever enters a mount namespace that was made inside finds the namespace's root,
+    // which must be the folder's.
+    `cd '${root}'`,
+    "pivot_root . mnt",
+    "cd /",
+    "umount -l /mnt",
+    'exec /bin/sh -euc "$SCRIPT"',
   ].join("\n");
   const { HTTP_PROXY, HTTPS_PROXY, NO_PROXY, GOPROXY, GOSUMDB } = process.env;
   const inherited = { HTTP_PROXY, HTTPS_PROXY, NO_PROXY, GOPROXY, GOSUMDB };
