@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 import { createHash } from "node:crypto";
-import { mkdir } from "node:fs/promises";
 import { dirname } from "node:path";
 import type { Duplex } from "node:stream";
 import { type ProcessExited, Stream } from "../../cri-proto/generated/lightvm/agent/v1/agent.ts";
 import { ClientHello_Purpose } from "../../cri-proto/generated/lightvm/vmm/v1/vmm.ts";
 import { LightvmError } from "../shared/errors.ts";
 import type { Logger } from "../shared/logger.ts";
+import { makeDirectories } from "../shared/make-directories.ts";
 import { waitFor } from "../shared/wait.ts";
 import { connectToVmm, encodeHello } from "../vmm/connect.ts";
 import type { VmmClient } from "../vmm/vmm-client.ts";
@@ -196,7 +196,7 @@ export class LightvmPodVm implements PodVm {
     const wait = { signal, timeoutMs: this.#context.vmmTimeoutMs };
     let file = 0n;
     if (path !== "") {
-      await mkdir(dirname(path), { recursive: true, mode: 0o755 });
+      await makeDirectories(dirname(path), 0o755);
       file = await this.#hand({ path, flags: "a", mode: 0o640 }, signal);
     }
     await client.call("setContainerLog", { containerId, file, terminal }, wait);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-import { mkdir } from "node:fs/promises";
 import { dirname } from "node:path";
+import { makeDirectories } from "../shared/make-directories.ts";
 import { handFileToVmm } from "../vmm/vmm-files.ts";
 import type { StartSign } from "./boot.ts";
 import type { BreakdownStep, PodVm } from "./pod-vm.ts";
@@ -53,7 +53,7 @@ export async function executeUnikernel(
   const wait = { signal, timeoutMs: tools.vmmTimeoutMs };
   const hand = (path: string, flags: string, mode: number) =>
     handFileToVmm(tools.hypervisor, directory.socket, { path, flags, mode }, wait);
-  if (logPath !== "") await mkdir(dirname(logPath), { recursive: true, mode: 0o755 });
+  if (logPath !== "") await makeDirectories(dirname(logPath), 0o755);
   const [kernelFile, journalFile, file] = await Promise.all([
     hand(kernel, "r", 0o600),
     hand(directory.journal, "a", 0o600),

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-import { mkdir, stat, statfs } from "node:fs/promises";
+import { stat, statfs } from "node:fs/promises";
 import { dirname } from "node:path";
 import type { Mount } from "../../../cri-proto/generated/lightvm/agent/v1/agent.ts";
 import type { Container } from "../../pod/container.ts";
 import type { ContainerMount } from "../../pod/container-record.ts";
 import { LightvmError } from "../../shared/errors.ts";
+import { makeDirectories } from "../../shared/make-directories.ts";
 import type { PodVm } from "../../toolstack/pod-vm.ts";
 
 /** statfs(2): TMPFS_MAGIC. */
@@ -88,7 +89,7 @@ async function makeMissing(hostPath: string): Promise<void> {
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== "ENOENT") throw unusable(hostPath, error);
     try {
-      await mkdir(hostPath, { recursive: true, mode: 0o755 });
+      await makeDirectories(hostPath, 0o755);
     } catch (cause) {
       throw unusable(hostPath, cause);
     }
