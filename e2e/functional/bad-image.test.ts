@@ -102,6 +102,8 @@ describe("an image that cannot be had gets a clear answer:", () => {
 
   it("no room for it on the disk", async () => {
     const fill = `${IMAGES}/../filler`;
+    // Other tests may have left it on the node, where it needs no more room.
+    await node.crictl.run(["rmi", node.busybox]);
     await node.box.exec(
       `room=$(df -k ${IMAGES} | awk 'NR == 2 { print $4 }'); fallocate -l $((room - 20480))K ${fill}`,
     );

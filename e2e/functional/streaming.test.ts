@@ -87,7 +87,8 @@ describe("crictl, which streams as kubelet does,", () => {
     const script = [
       `script -qec ${quoted(command)} /dev/null </dev/null >/dev/null & client=$!`,
       `until ${listed}; do :; done`,
-      "pkill -KILL -f '[c]rictl exec -it'; kill -KILL $client",
+      // By name, not by command line: this script's own names the command as well.
+      "pkill -KILL -x crictl; kill -KILL $client",
       `while ${listed}; do :; done`,
       "echo gone",
     ];
