@@ -14,6 +14,8 @@ export interface TapInfo {
 export interface Namespaces {
   /** Makes one, its loopback on, that a mount at `path` keeps. */
   create(path: string): Promise<void>;
+  /** True when a namespace is kept at `path`; a file that one was to be kept at is none. */
+  exists(path: string): boolean;
   /** Lets go of one; it is no error when there is none. */
   delete(path: string): Promise<void>;
   /** Makes a tap in one and joins it with an interface there. The caller closes the descriptor. */

@@ -1,7 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
+import { statfsSync } from "node:fs";
 import { createRequire } from "node:module";
 import { LightvmError } from "../shared/errors.ts";
 import type { Namespaces, TapInfo } from "./namespaces.ts";
+
+/** What statfs(2) says of a namespace's mount (linux/magic.h). */
+const NSFS_MAGIC = 0x6e736673;
 
 /** The part of native/addon that is used here (native/addon/index.d.ts). */
 interface Addon {
@@ -29,6 +33,15 @@ export class NativeNamespaces implements Namespaces {
 
   create(path: string): Promise<void> {
     return attempt(`make the network namespace ${path}`, this.#addon.createNetworkNamespace(path));
+  }
+
+  exists(path: string): boolean {
+    try {
+      return statfsSync(path).type === NSFS_MAGIC;
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code === "ENOENT") return false;
+      throw new LightvmError("internal", `cannot look at ${path}`, { cause: error });
+    }
   }
 
   delete(path: string): Promise<void> {

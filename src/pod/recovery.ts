@@ -40,7 +40,8 @@ export async function recover(context: RecoveryContext, signal: AbortSignal): Pr
         if (signal.aborted) throw error;
         logger.error({ error, pod: sandbox.id }, "a pod could not be recovered");
         const message = `it could not be found again: ${describeError(error)}`;
-        if (sandbox.state === "ready") settleSandbox(sandbox, { message, at: now() }, logger);
+        // Also one that was being created: only who can see it can remove it, and free its name.
+        settleSandbox(sandbox, { message, at: now() }, logger);
       }
     }),
   );
@@ -61,7 +62,7 @@ async function recoverSandbox(
   const { network, pods, toolstack, logger } = context;
   const { status } = sandbox;
   const vm = await toolstack.adopt(sandbox.vmSpec, signal);
-  if (sandbox.state === "creating" || status.removing) {
+  if (status.readyAt === undefined || status.removing) {
     await vm?.destroy();
     await network.detach(sandbox.id);
     pods.removeSandbox(sandbox);

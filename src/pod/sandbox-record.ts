@@ -73,7 +73,9 @@ export type SandboxMetadata = Readonly<z.output<typeof sandboxMetadataSchema>>;
  *                readyAt                end                    removing
  *   creating ──────────────► ready ────────────► not ready ──────────────► (record deleted)
  *      │ failed, or lightvmd died          removing: from every state
- *      └──► (record deleted)
+ *      ├──► (record deleted)
+ *      │ end: nor could that be done yet
+ *      └──► not ready
  */
 export const sandboxStatusSchema = z.object({
   version: z.literal(1),

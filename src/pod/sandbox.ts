@@ -12,7 +12,7 @@ export type SandboxState = "creating" | "ready" | "not-ready";
 
 /** The state that follows from the facts. */
 export function sandboxState({ readyAt, end, removing }: SandboxStatus): SandboxState {
-  if (readyAt === undefined) return "creating";
+  if (readyAt === undefined && end === undefined) return "creating";
   return end === undefined && !removing ? "ready" : "not-ready";
 }
 

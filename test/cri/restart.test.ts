@@ -11,6 +11,7 @@ import { newId } from "../../src/pod/pods.ts";
 import { NEW_SANDBOX } from "../../src/pod/sandbox-record.ts";
 import { readJournal } from "../../src/toolstack/journal.ts";
 import { CriClient } from "../harness/cri-client.ts";
+import { FakeNetwork } from "../harness/fake-network.ts";
 import { NodeProcess } from "../harness/node-process.ts";
 
 let bench: NodeProcess;
@@ -106,6 +107,21 @@ describe("a restart in the middle of", () => {
     await bench.revive();
     expect(await cri.pods()).toEqual([]);
     expect(bench.toolstackBench.leftovers()).toEqual([]);
+  });
+
+  it("RunPodSandbox, when it cannot be undone yet: seen as not ready, and removed by the caller", async () => {
+    await bench.kill();
+    bench.edit((store) => store.updateSandbox(pod, NEW_SANDBOX));
+    const network = new FakeNetwork(bench.toolstackBench.root);
+    network.stuck = true;
+    await bench.revive();
+    expect((await cri.podStatus(pod)).state).toBe(PodSandboxState.SANDBOX_NOTREADY);
+    await expect(cri.removePod(pod)).rejects.toThrow(/the network is stuck/);
+    network.stuck = false;
+    await cri.removePod(pod);
+    expect(await cri.pods()).toEqual([]);
+    expect(bench.toolstackBench.leftovers()).toEqual([]);
+    await cri.runPod();
   });
 
   it("RemovePodSandbox: finished", async () => {

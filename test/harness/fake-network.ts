@@ -21,10 +21,19 @@ export class FakeNetwork implements Network {
   /** Set: attaching fails with this, half done. */
   failure: LightvmError | undefined;
   readonly #directory: string;
+  /** While this file is there, nothing can be detached. */
+  readonly #stuck: string;
 
   constructor(root: string) {
     this.#directory = join(root, "network");
+    this.#stuck = join(root, "network-is-stuck");
     mkdirSync(this.#directory, { recursive: true });
+  }
+
+  /** Detaching fails from now on, or does no longer; of every process with the same root. */
+  set stuck(on: boolean) {
+    if (on) writeFileSync(this.#stuck, "");
+    else rmSync(this.#stuck);
   }
 
   /** Pods that are in it, or half in it. */
@@ -62,6 +71,7 @@ export class FakeNetwork implements Network {
   async check(): Promise<void> {}
 
   async detach(id: string): Promise<void> {
+    if (existsSync(this.#stuck)) throw new LightvmError("internal", "the network is stuck");
     rmSync(join(this.#directory, id), { force: true });
   }
 

@@ -81,14 +81,17 @@ function configure(change: object): void {
   writeFileSync(path("net.d", "10.conflist"), JSON.stringify(list));
 }
 
-/** Namespaces are files here. */
+/** Namespaces are files with this content here; any other file is where one was to be. */
+const NAMESPACE = "a namespace";
+
 function restarted(timeoutMs = 20_000): CniNetwork {
   return new CniNetwork({
     configDirectory: path("net.d"),
     plugins: { directory: path("bin"), timeoutMs },
     namespaceDirectory: path("netns"),
     namespaces: {
-      create: async (file) => writeFileSync(file, "", { flag: "wx" }),
+      create: async (file) => writeFileSync(file, NAMESPACE, { flag: "wx" }),
+      exists: (file) => existsSync(file) && readFileSync(file, "utf8") === NAMESPACE,
       delete: async (file) => rmSync(file, { force: true }),
       openTap: async () => {
         throw new Error("no taps here");
@@ -176,6 +179,15 @@ describe("a pod in a network of plugins", () => {
     calls();
     await restarted().detach(A);
     expect(calls().map(({ netns }) => netns)).toEqual(["", ""]);
+  });
+
+  it("is detached when a crash has left only the file that its namespace was to be kept at", async () => {
+    await network.attach(request(), signal);
+    writeFileSync(path("netns", A), "");
+    calls();
+    await restarted().detach(A);
+    expect(calls().map(({ netns }) => netns)).toEqual(["", ""]);
+    expect(existsSync(path("netns", A))).toBe(false);
   });
 
   it("stays to be detached when a plugin fails at that", async () => {

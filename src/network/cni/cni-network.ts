@@ -186,10 +186,11 @@ export class CniNetwork implements Network {
     config: object,
     signal?: AbortSignal,
   ): Promise<CniResult | undefined> {
+    const path = this.#namespaceOf(id);
     const environment = {
       CNI_CONTAINERID: id,
-      // After a reboot it is gone, which DEL allows for.
-      CNI_NETNS: this.#keptNamespaces().includes(id) ? this.#namespaceOf(id) : "",
+      // After a reboot it is gone, and after a crash it may not be there yet: DEL allows for that.
+      CNI_NETNS: this.#options.namespaces.exists(path) ? path : "",
       CNI_IFNAME: POD_INTERFACE,
       CNI_ARGS: record.arguments,
     };
