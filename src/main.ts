@@ -2,23 +2,15 @@
 // SPDX-License-Identifier: Apache-2.0
 import { closeSync, mkdirSync, openSync } from "node:fs";
 import { Command } from "commander";
-import { CriServer } from "./cri/server.ts";
 import { openImages } from "./image/open-images.ts";
-import { serveMetrics } from "./metrics-endpoint.ts";
 import { openNetwork } from "./network/open-network.ts";
 import { lockNode } from "./node-lock.ts";
-import { PodStore } from "./pod/pod-store.ts";
-import { Pods } from "./pod/pods.ts";
-import { recover } from "./pod/recovery.ts";
 import { reloadConfig } from "./reload.ts";
-import { exportPodMetrics } from "./service/node/exported-metrics.ts";
-import { exportPoolMetrics } from "./service/node/exported-pool-metrics.ts";
-import { StreamingServer } from "./service/stream/streaming-server.ts";
+import { serveNode } from "./serve-node.ts";
 import { type Config, DEFAULT_CONFIG_PATH, loadConfig } from "./shared/config.ts";
 import { Database } from "./shared/database.ts";
 import { describeError } from "./shared/errors.ts";
 import { createLogger, type Logger } from "./shared/logger.ts";
-import { NodeMetrics } from "./shared/metrics.ts";
 import { nodePaths } from "./shared/paths.ts";
 import { VERSION } from "./shared/version.ts";
 import { LightvmToolstack } from "./toolstack/lightvm-toolstack.ts";
@@ -40,48 +32,21 @@ async function serve(configPath: string | undefined): Promise<void> {
 
   makePrivate(paths.database);
   const database = running.use(new Database(paths.database));
-  const pods = new Pods(new PodStore(database));
   const images = await openImages({
     config: config.image,
     database,
     directory: paths.images,
     logger,
   });
+  const network = openNetwork({ config: config.network, database, paths, logger });
   const hypervisor = NativeHypervisor.load(paths.addon);
   const volumeHost = NativeVolumeHost.load(paths.addon);
   const toolstack = new LightvmToolstack({ config, paths, hypervisor, volumeHost, logger });
-  const checkNode = () => toolstack.checkFiles();
 
   onHangup(config, configPath, { logger, toolstack });
-
-  const network = openNetwork({ config: config.network, database, paths, logger });
-
-  await recover({ pods, network, toolstack, logger }, terminated);
-  toolstack.start();
-  running.defer(() => toolstack.close());
-
-  const metrics = new NodeMetrics();
-  exportPodMetrics(metrics, pods);
-  exportPoolMetrics(metrics, toolstack);
-  if (config.metrics.address !== undefined) {
-    running.use(await serveMetrics(config.metrics.address, metrics, logger));
-  }
-  const streaming = running.use(await StreamingServer.listen(config.streaming, logger));
-  const context = {
-    config,
-    logger,
-    metrics,
-    pods,
-    images,
-    network,
-    toolstack,
-    streaming,
-    checkNode,
-  };
-  const server = await CriServer.listen(context, config.socket);
-  running.defer(() => server.close());
-  logger.info({ socket: config.socket, sandboxes: pods.sandboxes().length }, "lightvmd is ready");
-
+  running.use(
+    await serveNode({ config, database, logger, images, network, toolstack }, terminated),
+  );
   await aborted(terminated);
   logger.info({ signal: terminated.reason }, "lightvmd stops; its pods go on");
 }

@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 import { mkdirSync } from "node:fs";
+import type { ServingNode } from "../../src/serve-node.ts";
 import type { NodeContext } from "../../src/service/node-context.ts";
 import { silentLogger } from "../../src/shared/logger.ts";
 import { type CriEndpoint, connectCri } from "./cri-endpoint.ts";
 import { FakeImages } from "./fake-images.ts";
 import { FakeNetwork } from "./fake-network.ts";
-import { benchConfig, type Life, startLife } from "./node-life.ts";
+import { benchConfig, startLife } from "./node-life.ts";
 import { ToolstackBench } from "./toolstack-bench.ts";
 import type { VmmBehaviour } from "./vmm-behaviour.ts";
 
@@ -18,13 +19,13 @@ export class NodeBench implements AsyncDisposable {
   readonly images: FakeImages;
   readonly network: FakeNetwork;
   readonly endpoint: CriEndpoint;
-  readonly #life: Life;
+  readonly #life: ServingNode;
 
   private constructor(
     toolstackBench: ToolstackBench,
     images: FakeImages,
     network: FakeNetwork,
-    life: Life,
+    life: ServingNode,
   ) {
     this.toolstackBench = toolstackBench;
     this.images = images;
@@ -56,9 +57,7 @@ export class NodeBench implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     this.endpoint.close();
-    this.#life.database.close();
-    await this.#life.server.close();
-    await this.context.streaming[Symbol.asyncDispose]();
+    await this.#life[Symbol.asyncDispose]();
     this.toolstackBench[Symbol.dispose]();
   }
 }
