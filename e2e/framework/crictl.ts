@@ -153,9 +153,12 @@ export class Crictl {
     return id;
   }
 
-  /** ExecSync. */
+  /** ExecSync, with the output that the command gave. */
   async exec(container: string, command: readonly string[]): Promise<CommandResult> {
-    return await this.run(["exec", "--sync", container, ...command]);
+    const result = await this.run(["exec", "--sync", container, ...command]);
+    // crictl puts a line end of its own behind each of the two.
+    const own = (text: string) => text.replace(/\n$/, "");
+    return { ...result, stdout: own(result.stdout), stderr: own(result.stderr) };
   }
 
   /** The container's CRI log file as it is. */

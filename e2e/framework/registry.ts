@@ -71,7 +71,9 @@ export class Registry implements AsyncDisposable {
     const { code, stderr } = await this.#box.exec(`
       setsid docker-registry serve ${directory}/config.yml </dev/null >${directory}/log 2>&1 &
       echo $! >${directory}/pid
-      timeout 240 sh -c 'tail -n +1 -f ${directory}/log | grep -q -m 1 "listening on"'`);
+      # Ends with the log line, or with the process.
+      timeout 240 tail --pid=$! -n +1 -f ${directory}/log | grep -q -m 1 "listening on" && exit
+      tail -n 5 ${directory}/log >&2; exit 1`);
     if (code !== 0) throw new LightvmError("unavailable", `no registry in the box: ${stderr}`);
   }
 

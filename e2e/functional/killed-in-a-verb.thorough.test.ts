@@ -49,9 +49,9 @@ describe("lightvmd killed with -9 in the middle of", () => {
     traces = await tracesOfPods(node.box);
   });
   afterAll(async () => {
+    await using _node = node;
     await node.crictl.removePod(standing);
     expect(await tracesOfPods(node.box)).toEqual(node.tracesBefore);
-    await node[Symbol.asyncDispose]();
   });
 
   const containerOf = (command: string) => ({
