@@ -1,5 +1,4 @@
 // SPDX-License-Identifier: Apache-2.0
-import { randomBytes } from "node:crypto";
 import type { Duplex } from "node:stream";
 import { type ProcessExited, Stream } from "../../../cri-proto/generated/lightvm/agent/v1/agent.ts";
 import { LightvmError } from "../../shared/errors.ts";
@@ -7,7 +6,7 @@ import { waitFor } from "../../shared/wait.ts";
 import type { NodeContext } from "../node-context.ts";
 import { agentProcess } from "./agent-process.ts";
 import { type Collected, collect } from "./collect.ts";
-import { exitOfExec } from "./exec-exit.ts";
+import { exitOfExec, newExec } from "./exec-process.ts";
 
 /** Together they must fit into one gRPC message of 16 MiB, or the caller would get neither. */
 const MAX_STREAM_BYTES = 16_000_000;
@@ -38,11 +37,8 @@ export async function execSync(
   request: ExecSyncRequest,
   signal: AbortSignal,
 ): Promise<ExecSyncResult> {
-  const container = pods.getContainer(request.containerId);
-  container.require("running", "execute a command");
-  const sandbox = pods.sandboxOf(container);
-  const vm = sandbox.requireVm();
-  const id = { containerId: container.id, execId: randomBytes(16).toString("hex") };
+  const execution = newExec(pods, request.containerId);
+  const { id, container, vm } = execution;
   await using cleanup = new AsyncDisposableStack();
   const open = async (stream: Stream): Promise<Collected> => {
     const socket = cleanup.adopt(await vm.openStream({ ...id, stream }, signal), destroy);
@@ -50,7 +46,7 @@ export async function execSync(
   };
   const stdout = await open(Stream.STREAM_STDOUT);
   const stderr = await open(Stream.STREAM_STDERR);
-  const exit = exitOfExec(sandbox, vm, id, cleanup);
+  const exit = exitOfExec(execution, cleanup);
   const process = agentProcess(container.metadata, { arguments: request.command });
   await vm.call({ $case: "exec", value: { ...id, process } }, { signal });
   let exited: ProcessExited;

@@ -1,11 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-import { randomBytes } from "node:crypto";
 import type { Duplex, Readable, Writable } from "node:stream";
 import { Stream } from "../../../cri-proto/generated/lightvm/agent/v1/agent.ts";
 import { waitFor } from "../../shared/wait.ts";
 import type { PodVm } from "../../toolstack/pod-vm.ts";
 import { agentProcess } from "../container/agent-process.ts";
-import { type ExecId, exitOfExec } from "../container/exec-exit.ts";
+import { type ExecId, exitOfExec, newExec } from "../container/exec-process.ts";
 import type { NodeContext } from "../node-context.ts";
 import { carryInput, carryOutput } from "./command-streams.ts";
 import type {
@@ -43,14 +42,11 @@ async function runExec(
   request: ExecRequest,
   session: RemoteCommandSession,
 ): Promise<CommandStatus> {
-  const container = pods.getContainer(request.containerId);
-  container.require("running", "execute a command");
-  const sandbox = pods.sandboxOf(container);
-  const vm = sandbox.requireVm();
-  const id = { containerId: container.id, execId: randomBytes(16).toString("hex") };
+  const execution = newExec(pods, request.containerId);
+  const { id, container, vm } = execution;
   await using cleanup = new AsyncDisposableStack();
   const streams = await openStreams(vm, id, session, cleanup);
-  const exit = exitOfExec(sandbox, vm, id, cleanup);
+  const exit = exitOfExec(execution, cleanup);
   const { terminal, stdin } = request.wanted;
   const process = agentProcess(container.metadata, { arguments: request.command, terminal, stdin });
   await vm.call({ $case: "exec", value: { ...id, process } }, { signal: session.gone });
