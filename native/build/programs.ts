@@ -34,7 +34,9 @@ export async function cargoBinds(): Promise<Bind[]> {
 export async function nativeSources(
   options: { readonly unikernels?: boolean } = {},
 ): Promise<(string | Uint8Array)[]> {
-  const others = options.unikernels ? /^(driver|build)\// : /^(driver|build|unikernels)\//;
+  const others = options.unikernels
+    ? /^(driver|build|fuzz)\//
+    : /^(driver|build|fuzz|unikernels)\//;
   const inputs: (string | Uint8Array)[] = [];
   for (const folder of ["native", "cri-proto/lightvm"]) {
     const names = await readdir(join(repository, folder), { recursive: true });

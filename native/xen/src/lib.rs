@@ -21,6 +21,8 @@ mod hypervisor;
 mod memory;
 mod sysctl;
 
+#[cfg(feature = "test-support")]
+pub use builder::elf::check_kernel;
 pub use builder::load::{LoadError, LoadedKernel};
 pub use builder::prepare::{BuildError, PrepareOptions, PreparedDomain};
 pub use builder::steps::Step;

@@ -133,6 +133,12 @@ pub(crate) fn read_kernel(file: &File, available: &Range<u64>) -> Result<Kernel,
     Ok(Kernel { segments, entry })
 }
 
+/// Checks a kernel as [`PreparedDomain::load`](crate::PreparedDomain::load) does; its entry point.
+#[cfg(feature = "test-support")]
+pub fn check_kernel(file: &File, available: &Range<u64>) -> Result<u32, KernelError> {
+    read_kernel(file, available).map(|kernel| kernel.entry)
+}
+
 fn program_headers(file: &File) -> Result<Vec<ProgramHeader>, KernelError> {
     let mut header = [0; HEADER_SIZE];
     read_at(file, &mut header, 0)?;

@@ -5,7 +5,7 @@
 mod assembly;
 mod cpu_context;
 mod cpu_policy;
-mod elf;
+pub(crate) mod elf;
 mod layout;
 pub(crate) mod load;
 mod mp_table;
