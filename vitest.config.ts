@@ -10,6 +10,7 @@ export default defineConfig({
       "native/build/**/*.test.ts",
       "e2e/box/**/*.test.ts",
       "e2e/framework/**/*.test.ts",
+      "e2e/performance/report/**/*.test.ts",
     ],
     testTimeout: 30_000,
   },

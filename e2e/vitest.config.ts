@@ -7,7 +7,7 @@ const thorough = process.env["LIGHTVM_THOROUGH"] !== undefined;
 /** Tests on a real Xen. One box for all of them, so one file at a time. */
 export default defineConfig({
   test: {
-    include: ["e2e/{functional,security,performance}/**/*.test.ts"],
+    include: ["e2e/{functional,security}/**/*.test.ts", "e2e/performance/*.test.ts"],
     exclude: thorough ? [] : ["**/*.thorough.test.ts"],
     globalSetup: "e2e/framework/box-for-tests.ts",
     fileParallelism: false,

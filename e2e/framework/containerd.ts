@@ -14,7 +14,7 @@ const PID = `${DIRECTORY}/containerd.pid`;
 const SOCKET = "/run/containerd/containerd.sock";
 
 /** The snapshotter wants a disk: an overlay cannot lie upon dom0's own. */
-const CONFIG = `
+const config = (networkDirectory: string) => `
 version = 2
 root = "/var/lib/lightvm/containerd"
 state = "/run/containerd"
@@ -22,7 +22,7 @@ state = "/run/containerd"
   sandbox_image = "registry.k8s.io/pause:3.10"
   [plugins."io.containerd.grpc.v1.cri".cni]
     bin_dir = "/usr/lib/cni"
-    conf_dir = "${DIRECTORY}/net.d"
+    conf_dir = "${networkDirectory}"
   [plugins."io.containerd.grpc.v1.cri".registry]
     config_path = "${DIRECTORY}/certs.d"
 `;
@@ -64,6 +64,8 @@ export async function writeHostsFiles(
 export interface ContainerdOptions {
   /** Registry host, as in image references → base URL of the mirror that is asked instead. */
   readonly mirrors?: Readonly<Record<string, string>>;
+  /** Where its CNI configuration is; absent = a bridge of its own. */
+  readonly networkDirectory?: string;
 }
 
 /** Debian's containerd and runc in the same dom0: what our figures and results stand beside. */
@@ -77,10 +79,11 @@ export class Containerd implements AsyncDisposable {
   }
 
   /** Starts it in a box with `CONTAINERD_PACKAGES`, and waits until it serves. */
-  static async start(box: Box, { mirrors = {} }: ContainerdOptions = {}): Promise<Containerd> {
+  static async start(box: Box, options: ContainerdOptions = {}): Promise<Containerd> {
+    const { mirrors = {}, networkDirectory = `${DIRECTORY}/net.d` } = options;
     const write = async (file: string, input: string) =>
       await box.exec(`mkdir -p $(dirname ${file}) && cat >${file}`, { input });
-    await write(`${DIRECTORY}/containerd.toml`, CONFIG);
+    await write(`${DIRECTORY}/containerd.toml`, config(networkDirectory));
     await write(`${DIRECTORY}/net.d/10-peer.conflist`, NETWORK);
     await writeHostsFiles(box, `${DIRECTORY}/certs.d`, mirrors);
     const { code } = await box.exec(

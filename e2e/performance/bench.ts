@@ -8,40 +8,64 @@ import { nodeLibrary } from "../../native/build/node-library.ts";
 import { describeError } from "../../src/shared/errors.ts";
 import { Box } from "../box/box.ts";
 import { CONTAINERD_PACKAGES } from "../framework/containerd.ts";
-import { median, table } from "./figures.ts";
-import { type Extent, type Measurements, measure } from "./measure.ts";
-import { draw } from "./plots.ts";
-import { figures, plots } from "./report.ts";
+import { type Extent, type Measurements, measure, PARTS, type Part } from "./measure.ts";
+import { say } from "./progress.ts";
+import { type Part as BreakdownPart, breakdown } from "./report/breakdown.ts";
+import { aligned, rounded, table } from "./report/figure.ts";
+import { alone, figures } from "./report/goals.ts";
+import { paperPlots } from "./report/paper-plots.ts";
+import { draw } from "./report/plots.ts";
+import { readSeen } from "./seen.ts";
 
 const RESULTS = join(import.meta.dirname, "results");
-/** MiB; a thousand noop pods take 4 GiB at the most. */
+/** MiB; a noop guest takes less than 4 of Xen's and 2 of dom0's memory, and Tinyx guests come and go. */
 const DOM0_MIB = 3072;
-const POD_MIB = 4;
+const DOM0_MIB_A_GUEST = 2;
+const XEN_MIB = 1024;
+const XEN_MIB_A_GUEST = 4;
 
-async function bench(extent: Extent): Promise<void> {
+interface Options extends Extent {
+  /** Report what the last run has seen, without measuring. */
+  readonly again: boolean;
+}
+
+async function measureAndReport(extent: Extent): Promise<void> {
   const library = await nodeLibrary();
   await using undo = new AsyncDisposableStack();
-  console.error("[bench] booting the box; with counted instructions this takes minutes");
+  say("booting the box; with counted instructions this takes minutes");
+  const guests = Math.max(extent.crowd, extent.peerCrowd);
+  const dom0MemoryMib = DOM0_MIB + DOM0_MIB_A_GUEST * guests;
   const options = {
     name: "bench",
     library,
     packages: CONTAINERD_PACKAGES,
-    memoryMib: DOM0_MIB + 2048 + POD_MIB * extent.crowd,
-    dom0MemoryMib: DOM0_MIB + 2 * extent.crowd,
+    memoryMib: dom0MemoryMib + XEN_MIB + XEN_MIB_A_GUEST * guests,
+    dom0MemoryMib,
     virtualTime: true,
     bootTimeoutMs: 1_800_000,
   };
   const box = undo.adopt(await Box.up(options), async (each) => await each.down());
-  const seen = await measure(box, extent);
-  await report(seen, library);
+  await report(await measure(box, extent), library);
 }
 
-async function report(seen: Measurements, library: string): Promise<void> {
+async function bench({ again, ...extent }: Options): Promise<void> {
+  if (again) await report(await readSeen(), await nodeLibrary());
+  else await measureAndReport(extent);
+}
+
+async function report(seen: Partial<Measurements>, library: string): Promise<void> {
   const size = async (name: string) => (await stat(join(library, name))).size;
   const result = figures(seen, await size("guest/daytime"));
-  const { pods, levels } = seen;
+  const breakdowns =
+    seen.toolstack === undefined ? {} : allBreakdowns({ toolstack: seen.toolstack });
+  print(result, breakdowns, seen);
+  if (!isWhole(seen)) {
+    say("only a part was measured: nothing is written");
+    return;
+  }
   const document = {
     figures: result,
+    missing: { P9: "save and restore are not built" },
     bytes: {
       "vmlinux-up": await size("guest/vmlinux-up"),
       "vmlinux-smp": await size("guest/vmlinux-smp"),
@@ -49,26 +73,56 @@ async function report(seen: Measurements, library: string): Promise<void> {
       noop: await size("guest/noop"),
       daytime: await size("guest/daytime"),
       "lightvm-vmm": await size("bin/lightvm-vmm"),
-      "lightvm-vmm resident": Math.max(...pods.map((pod) => pod.vmmResidentBytes)),
-      "lightvm-vmm private": Math.max(...pods.map((pod) => pod.vmmPrivateBytes)),
-      "Xen memory of a Tinyx pod": Math.max(...pods.map((pod) => pod.xenBytes)),
+      "lightvm-vmm resident": Math.max(...seen.pods.memory.map((pod) => pod.vmmResidentBytes)),
+      "lightvm-vmm private": Math.max(...seen.pods.memory.map((pod) => pod.vmmPrivateBytes)),
+      "Xen memory of a Tinyx pod": Math.max(...seen.pods.memory.map((pod) => pod.xenBytes)),
     },
-    breakdown: pods.at(-1)?.steps,
-    pool: levels,
-    lists: seen.crowd.lists,
-    idle: seen.crowd.idle,
+    breakdowns,
+    xl: seen.xl.shares,
+    marks: seen.toolstack.marks.map(({ guests, idle, memory }) => ({ guests, idle, memory })),
+    idle: { lightvm: seen.crowd.idle, containerd: seen.containerd.crowd.idle },
   };
   await mkdir(RESULTS, { recursive: true });
-  await writeFile(join(RESULTS, "latest.json"), `${JSON.stringify(document, undefined, 2)}\n`);
-  for (const [name, plot] of Object.entries(plots(seen))) await draw(plot, RESULTS, name);
+  const text = JSON.stringify(document, shortened, 1);
+  await writeFile(join(RESULTS, "latest.json"), `${text}\n`);
+  for (const [name, plot] of Object.entries(paperPlots(seen))) await draw(plot, RESULTS, name);
+}
+
+/** Four decimals are more than a figure holds. */
+function shortened(_key: string, value: unknown): unknown {
+  return typeof value === "number" ? Math.round(value * 1e4) / 1e4 : value;
+}
+
+function isWhole(seen: Partial<Measurements>): seen is Measurements {
+  return PARTS.every((part) => seen[part] !== undefined);
+}
+
+/** Of each way to create a guest, on a machine without other guests. */
+function allBreakdowns(seen: Pick<Measurements, "toolstack">): Record<string, BreakdownPart[]> {
+  const levels = seen.toolstack.marks[0]?.levels ?? [];
+  return Object.fromEntries(
+    levels.map(({ kind, level }) => [`${kind}, ${level}`, breakdown(alone(seen, kind, level))]),
+  );
+}
+
+function print(
+  result: ReturnType<typeof figures>,
+  breakdowns: ReturnType<typeof allBreakdowns>,
+  { forkExec, xl }: Partial<Measurements>,
+): void {
   console.log(table(result));
-  for (const { level, create, execute } of levels) {
-    const [whole, part] = [create, execute].map((each) => median(each).toFixed(2));
-    console.log(`${level} shell: ${whole} vms for the toolstack's call, ${part} until unpaused`);
+  console.log(`\nfork + exec of true: ${forkExec?.map(rounded).join(", ")} vms`);
+  for (const [name, parts] of Object.entries(breakdowns)) {
+    const rows = parts.map((part) => [
+      `  ${part.milliseconds.toFixed(3)} vms`,
+      part.name,
+      part.hypercalls > 0 ? `${part.hypercalls} hypercalls` : "",
+      part.bytesCopied > 0 ? `${part.bytesCopied} bytes` : "",
+    ]);
+    console.log(`\n${name}:\n${aligned(rows)}`);
   }
-  for (const step of document.breakdown ?? []) {
-    const vms = (step.nanoseconds / 1e6).toFixed(2).padStart(9);
-    console.log(`${vms} vms  ${step.phase}: ${step.name} (${step.hypercalls} hypercalls)`);
+  for (const { milliseconds, name } of xl?.shares ?? []) {
+    console.log(`xl create: ${milliseconds.toFixed(1)} vms  ${name}`);
   }
 }
 
@@ -78,12 +132,23 @@ function natural(text: string): number {
   return number;
 }
 
+function parts(text: string): Part[] {
+  const chosen = text.split(",");
+  const unknown = chosen.find((each) => !PARTS.some((part) => part === each));
+  if (unknown !== undefined) throw new InvalidArgumentError(`${unknown} is none of ${PARTS}`);
+  return PARTS.filter((part) => chosen.includes(part));
+}
+
 const program = new Command("bench")
   .description("Measures the goals P1 to P12 in virtual time, with the peers beside them")
+  .option("--only <parts>", `some of ${PARTS}; results are written by whole runs only`, parts, [
+    ...PARTS,
+  ])
   .option("--samples <n>", "of each kind", natural, 5)
-  .option("--crowd <n>", "noop pods side by side", natural, 100)
+  .option("--crowd <n>", "noop guests side by side", natural, 100)
   .option("--peer-crowd <n>", "guests of a peer side by side", natural, 20)
-  .action(async (options: Extent) => await bench(options));
+  .option("--again", "report what the last run has seen, without measuring", false)
+  .action(async (options: Options) => await bench(options));
 
 try {
   await program.parseAsync();

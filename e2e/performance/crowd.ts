@@ -1,33 +1,35 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { Box } from "../box/box.ts";
+import { Daemon } from "../framework/daemon.ts";
+import { daemonSettings } from "./daemon-settings.ts";
 import { freeMemoryBytes } from "./ours.ts";
-import type { Crowd } from "./probe/crowd.ts";
+import type { Crowd, Filled } from "./probe/crowd.ts";
 import type { PodPlan } from "./probe/pod.ts";
-import type { Probe } from "./probe.ts";
+import { Probe } from "./probe.ts";
+import { say } from "./progress.ts";
+import { IDLE_MS } from "./toolstack.ts";
 
-/** Milliseconds of the box's clock for which the pods are left alone. */
-const IDLE_MS = 10_000;
-
-/** Many pods side by side: how their creation went, and what they cost. */
-export interface CrowdSample extends Crowd {
-  /** Milliseconds of each pod's three calls together, in order. */
-  readonly created: readonly number[];
+/** Many noop pods side by side, through the CRI: how their creation went, and what they cost. */
+export interface CrowdSample extends Crowd, Filled {
   /** Milliseconds of each pod's stop and remove, in order. */
   readonly removed: readonly number[];
   /** Bytes of Xen's memory that all of them took. */
   readonly xenBytes: number;
 }
 
-/** Creates `pods` pods, looks at them, removes them. */
-export async function sampleCrowd(
-  box: Box,
-  probe: Probe,
-  plan: PodPlan,
-  pods: number,
-): Promise<CrowdSample> {
+/** Creates `pods` pods in a network that does nothing, looks at them, removes them. */
+export async function measureCrowd(box: Box, plan: PodPlan, pods: number): Promise<CrowdSample> {
+  say(`${pods} noop pods side by side`);
+  const daemon = new Daemon(box);
+  await daemon.start({ config: daemonSettings(undefined, "still"), timeoutMs: 600_000 });
+  const probe = await Probe.install(box, "lightvm");
+  // Finds the caches cold.
+  await probe.life(plan, { pods: 1, execs: 0 });
   const before = await freeMemoryBytes(box);
-  const created = await probe.fill(plan, pods);
+  const filled = await probe.fill(plan, pods);
   const xenBytes = before - (await freeMemoryBytes(box));
   const crowd = await probe.look(IDLE_MS);
-  return { ...crowd, created, xenBytes, removed: await probe.empty() };
+  const removed = await probe.empty();
+  await daemon.end();
+  return { ...filled, ...crowd, xenBytes, removed };
 }

@@ -33,9 +33,10 @@ export async function pushImages(registry: Registry): Promise<Plans> {
     signOfLife: "sysctl",
   } as const;
   const noop = await registry.push("noop", "latest", unikernelImage(kernel, unikernel));
-  const common = { annotations: {}, memoryBytes: 0 };
+  const busyboxPlan = { image, command: ["sleep", "1000000"], handler: "" };
+  const noopPlan = { image: noop, command: [], handler: "lightvm-unikernel" };
   return {
-    busybox: { ...common, image, command: ["sleep", "1000000"], handler: "" },
-    noop: { ...common, image: noop, command: [], handler: "lightvm-unikernel" },
+    busybox: { ...busyboxPlan, shellBytes: 64 * MIB },
+    noop: { ...noopPlan, shellBytes: 2 * MIB },
   };
 }

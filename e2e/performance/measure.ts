@@ -1,21 +1,29 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { Box } from "../box/box.ts";
-import { Containerd } from "../framework/containerd.ts";
 import { Crictl } from "../framework/crictl.ts";
 import { Daemon } from "../framework/daemon.ts";
 import { Registry } from "../framework/registry.ts";
-import { type CrowdSample, sampleCrowd } from "./crowd.ts";
+import { type ContainerdSample, measureContainerd } from "./containerd.ts";
+import { type CrowdSample, measureCrowd } from "./crowd.ts";
+import { daemonSettings, installStillNetwork } from "./daemon-settings.ts";
 import { type Plans, pushImages } from "./images.ts";
-import { type PodSample, samplePod } from "./ours.ts";
-import { type LevelSample, levelSettings, sampleLevels, untilWaiting } from "./pool-levels.ts";
-import type { PodPlan, PodTimes } from "./probe/pod.ts";
-import { Probe } from "./probe.ts";
-import { fillXl, forkExec, prepareXl, sampleXl, type XlSample } from "./xl.ts";
+import { measurePods, type OurPods } from "./ours.ts";
+import type { ToolstackReport } from "./probe/toolstack/main.ts";
+import { say } from "./progress.ts";
+import { saveSeen } from "./seen.ts";
+import { forkExec } from "./shell-clock.ts";
+import { measureToolstack } from "./toolstack.ts";
+import { measureXl, type XlMeasurements } from "./xl.ts";
+
+/** What can be measured by itself while one looks for a fault. Results come from all of them in one run. */
+export const PARTS = ["toolstack", "pods", "crowd", "xl", "containerd"] as const;
+export type Part = (typeof PARTS)[number];
 
 /** How much is measured. */
 export interface Extent {
+  readonly only: readonly Part[];
   readonly samples: number;
-  /** noop pods side by side. */
+  /** noop guests side by side. */
   readonly crowd: number;
   /** Guests of a peer side by side: xl's become slow. */
   readonly peerCrowd: number;
@@ -23,106 +31,45 @@ export interface Extent {
 
 /** Everything that one run has seen, ours and the peers'. Times in virtual milliseconds. */
 export interface Measurements {
-  /** Tinyx pods without a pool, step by step. */
-  readonly pods: readonly PodSample[];
-  readonly levels: readonly LevelSample[];
-  /** Busybox pods from booted shells, CRI call by CRI call. */
-  readonly busybox: readonly PodTimes[];
-  /** noop pods from prepared shells. */
-  readonly noop: readonly PodTimes[];
-  /** noop pods without a pool. */
-  readonly coldNoop: readonly PodTimes[];
+  readonly toolstack: ToolstackReport;
+  readonly pods: OurPods;
   readonly crowd: CrowdSample;
-  readonly xl: readonly XlSample[];
-  readonly xlCrowd: readonly number[];
-  readonly containerd: readonly PodTimes[];
-  readonly containerdCrowd: readonly number[];
+  readonly xl: XlMeasurements;
+  readonly containerd: ContainerdSample;
   readonly forkExec: readonly number[];
 }
 
-/** The first of each kind warms dom0's page cache and is not counted. */
-const WARM_UP = 1;
-const EXECS = 5;
-const SLOW = { timeoutMs: 600_000 };
-
-/** Measures ours, then the peers, in one box. */
-export async function measure(box: Box, extent: Extent): Promise<Measurements> {
+/** Measures ours, then the peers, in one box, and saves each part. What was left out is missing. */
+export async function measure(box: Box, extent: Extent): Promise<Partial<Measurements>> {
+  const { crowd, only, samples } = extent;
+  let seen: Partial<Measurements> = {};
+  const see = async <Key extends keyof Measurements>(
+    key: Key,
+    work: () => Promise<Measurements[Key]>,
+  ) => {
+    if (key !== "forkExec" && !only.includes(key)) return;
+    seen = { ...seen, [key]: await work() };
+    await saveSeen(seen);
+  };
   await using registry = await Registry.start(box);
   const plans = await pushImages(registry);
-  const ours = await measureOurs(box, plans, extent);
-  say("xl");
-  await prepareXl(box);
-  const xl = await repeat("xl", WARM_UP + extent.samples, () => sampleXl(box));
-  const xlCrowd = await fillXl(box, extent.peerCrowd);
-  const peer = await measureContainerd(box, registry, plans, extent);
-  const floor = await forkExec(box, extent.samples);
-  return { ...ours, xl: xl.slice(WARM_UP), xlCrowd, ...peer, forkExec: floor };
+  await installStillNetwork(box);
+  await pullImages(box, plans);
+  await see("forkExec", () => forkExec(box, samples));
+  await see("toolstack", () => measureToolstack(box, extent));
+  await see("pods", () => measurePods(box, plans, samples));
+  await see("crowd", () => measureCrowd(box, plans.noop, crowd));
+  // From here on XenStore runs.
+  await see("xl", () => measureXl(box, extent));
+  await see("containerd", () => measureContainerd(box, registry, plans, extent));
+  return seen;
 }
 
-async function measureOurs(
-  box: Box,
-  { busybox, noop }: Plans,
-  { crowd, samples }: Extent,
-): Promise<Omit<Measurements, "xl" | "xlCrowd" | "containerd" | "containerdCrowd" | "forkExec">> {
+async function pullImages(box: Box, { busybox, noop }: Plans): Promise<void> {
+  say("images");
   const daemon = new Daemon(box);
-  await daemon.start(SLOW);
+  await daemon.start({ config: daemonSettings(undefined, "bridge"), timeoutMs: 600_000 });
   const crictl = new Crictl(box);
   for (const { image } of [busybox, noop]) await crictl.must(["pull", image], 600_000);
-  const all = await repeat("pod", WARM_UP + samples, (i) => samplePod(box, `bench-${i}`));
-  const probe = await Probe.install(box, "lightvm");
-  say("noop pods without a pool");
-  const cold = await probe.life(noop, { pods: WARM_UP + samples, execs: 0 });
-  say(`${crowd} noop pods side by side`);
-  const many = await sampleCrowd(box, probe, noop, crowd);
-  const levels = await sampleLevels(box, daemon, samples);
-  const from = async (plan: PodPlan, level: LevelSample["level"], execs: number) =>
-    await repeat(`${level} shell`, WARM_UP + samples, async () => {
-      await daemon.reload(levelSettings(level, 1));
-      await untilWaiting(box, 1);
-      return await probe.life(plan, { pods: 1, execs });
-    });
-  const busyboxes = (await from(busybox, "booted", EXECS)).flat().slice(WARM_UP);
-  const noops = (await from(noop, "prepared", 0)).flat().slice(WARM_UP);
   await daemon.end();
-  return {
-    pods: all.slice(WARM_UP),
-    levels,
-    busybox: busyboxes,
-    noop: noops,
-    coldNoop: cold.slice(WARM_UP),
-    crowd: many,
-  };
-}
-
-async function measureContainerd(
-  box: Box,
-  registry: Registry,
-  { busybox }: Plans,
-  { peerCrowd, samples }: Extent,
-): Promise<Pick<Measurements, "containerd" | "containerdCrowd">> {
-  say("containerd and runc");
-  const url = `http://${registry.host}`;
-  const mirrors = { [registry.host]: url, "registry.k8s.io": url };
-  await using _containerd = await Containerd.start(box, { mirrors });
-  const endpoint = ["--runtime-endpoint", Containerd.endpoint, "--image-endpoint"];
-  const crictl = new Crictl(box);
-  await crictl.must([...endpoint, Containerd.endpoint, "pull", busybox.image], 600_000);
-  const probe = await Probe.install(box, "containerd");
-  const all = await probe.life(busybox, { pods: WARM_UP + samples, execs: EXECS });
-  const containerdCrowd = await probe.fill(busybox, peerCrowd);
-  await probe.empty();
-  return { containerd: all.slice(WARM_UP), containerdCrowd };
-}
-
-async function repeat<T>(what: string, times: number, sample: (i: number) => Promise<T>) {
-  const samples: T[] = [];
-  for (let i = 0; i < times; i++) {
-    say(`${what} ${i + 1}/${times}`);
-    samples.push(await sample(i));
-  }
-  return samples;
-}
-
-function say(what: string): void {
-  console.error(`[bench] ${what}`);
 }

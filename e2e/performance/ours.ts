@@ -1,32 +1,39 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { Box } from "../box/box.ts";
 import { Crictl } from "../framework/crictl.ts";
+import { Daemon } from "../framework/daemon.ts";
+import { daemonSettings, type PoolOfOne } from "./daemon-settings.ts";
+import type { Plans } from "./images.ts";
+import type { PodPlan, PodTimes } from "./probe/pod.ts";
+import { Probe } from "./probe.ts";
+import { repeat } from "./progress.ts";
+import { requireTaken } from "./report/steps.ts";
+import { untilWaiting } from "./waiting-shell.ts";
 
-/** One step of a create, as `crictl inspectp` shows it. */
-export interface Step {
-  readonly phase: "prepare" | "execute" | "toolstack";
-  readonly name: string;
-  readonly nanoseconds: number;
-  readonly hypercalls: number;
-  readonly bytesCopied: number;
-}
-
-/** What one pod cost. */
-export interface PodSample {
-  readonly steps: readonly Step[];
-  /** Bytes of the VMM process that nobody shares. */
+/** Host memory that one pod took, bytes. */
+export interface PodMemory {
+  /** Of the VMM process, what nobody shares. */
   readonly vmmPrivateBytes: number;
   readonly vmmResidentBytes: number;
-  /** What Xen's free memory shrank by while the pod ran: guest RAM and Xen's own, bytes. */
+  /** What Xen's free memory shrank by: guest RAM and Xen's own. */
   readonly xenBytes: number;
 }
 
-/** Milliseconds that the toolstack steps of these names took together. */
-export function milliseconds({ steps }: PodSample, names: readonly string[]): number {
-  const chosen = steps.filter(({ phase, name }) => phase === "toolstack" && names.includes(name));
-  if (chosen.length !== names.length) throw new Error(`no step of ${names.join(", ")}`);
-  return chosen.reduce((sum, { nanoseconds }) => sum + nanoseconds, 0) / 1e6;
+/** Our pods through the CRI. Times in virtual milliseconds. */
+export interface OurPods {
+  /** Tinyx pods, each with busybox in it. */
+  readonly memory: readonly PodMemory[];
+  /** Busybox pods without a pool, and from booted shells. */
+  readonly cold: readonly PodTimes[];
+  readonly booted: readonly PodTimes[];
+  /** noop pods from prepared shells, in a network that does nothing. */
+  readonly noop: readonly PodTimes[];
 }
+
+/** The first of each kind finds caches cold and is not counted. */
+export const WARM_UP = 1;
+/** Commands in each pod. */
+export const EXECS = 5;
 
 async function number(box: Box, command: string): Promise<number> {
   const { stdout, code } = await box.exec(command, { timeoutMs: 300_000 });
@@ -34,29 +41,96 @@ async function number(box: Box, command: string): Promise<number> {
   return Number(stdout);
 }
 
-/** What Xen has to give away. */
+/** What Xen has to give away, by the account of a lightvmd that runs. */
 export async function freeMemoryBytes(box: Box): Promise<number> {
-  return (await number(box, "xl info | sed -n 's/^free_memory *: //p'")) * 2 ** 20;
+  const { lightvm } = await new Crictl(box).json<{ lightvm: { xen: { freeMemoryBytes: number } } }>(
+    ["info"],
+  );
+  return lightvm.xen.freeMemoryBytes;
 }
 
-/** Runs one pod without a container, looks at it, removes it. */
-export async function samplePod(box: Box, name: string): Promise<PodSample> {
+/** Runs one pod with a container that sleeps, looks at what it takes, removes it. */
+export async function samplePodMemory(box: Box, name: string, image: string): Promise<PodMemory> {
   const crictl = new Crictl(box);
   const freeBefore = await freeMemoryBytes(box);
   const sandbox = await crictl.runPod({ name });
-  // crictl puts each item of the verbose information beside the status.
-  const { lightvm } = await crictl.json<{ lightvm: { breakdown: Step[] } }>(["inspectp", sandbox]);
+  await crictl.start(sandbox, { name: "main", image, command: ["sleep", "1000000"] }, { name });
   const rollup = (field: string) =>
     number(
       box,
       `awk '/^${field}/ { sum += $2 } END { print sum }' /proc/$(pgrep -x lightvm-vmm)/smaps_rollup`,
     );
   const sample = {
-    steps: lightvm.breakdown,
     vmmPrivateBytes: (await rollup("Private_(Clean|Dirty)")) * 1024,
     vmmResidentBytes: (await rollup("Rss")) * 1024,
     xenBytes: freeBefore - (await freeMemoryBytes(box)),
   };
   await crictl.removePod(sandbox);
   return sample;
+}
+
+/** Measures our pods; no lightvmd runs before and after. */
+export async function measurePods(
+  box: Box,
+  { busybox, noop }: Plans,
+  samples: number,
+): Promise<OurPods> {
+  const daemon = new Daemon(box);
+  const times = WARM_UP + samples;
+  const probe = await Probe.install(box, "lightvm");
+  const start = async (network: "bridge" | "still") =>
+    await daemon.start({ config: daemonSettings(undefined, network), timeoutMs: 600_000 });
+  await start("bridge");
+  const memory = await repeat("pod", times, (i) => samplePodMemory(box, `m${i}`, busybox.image));
+  const cold = await probe.life(busybox, { pods: times, execs: EXECS });
+  const booted = await fromShells(
+    { box, daemon, probe, network: "bridge" },
+    busybox,
+    "booted",
+    times,
+  );
+  await daemon.end();
+  // Anew: what a pool has learnt from other pods would fill it.
+  await start("still");
+  const prepared = await fromShells(
+    { box, daemon, probe, network: "still" },
+    noop,
+    "prepared",
+    times,
+  );
+  await daemon.end();
+  return {
+    memory: memory.slice(WARM_UP),
+    cold: cold.slice(WARM_UP),
+    booted: booted.slice(WARM_UP),
+    noop: prepared.slice(WARM_UP),
+  };
+}
+
+interface Stage {
+  readonly box: Box;
+  readonly daemon: Daemon;
+  readonly probe: Probe;
+  readonly network: "bridge" | "still";
+}
+
+/** Pods that take shells of this level, one after the other. */
+async function fromShells(
+  { box, daemon, probe, network }: Stage,
+  plan: PodPlan,
+  level: NonNullable<PoolOfOne>,
+  times: number,
+): Promise<PodTimes[]> {
+  const execs = plan.command.length > 0 ? EXECS : 0;
+  await daemon.reload(daemonSettings(level, network));
+  // The pool learns from it what is wanted.
+  await probe.life(plan, { pods: 1, execs: 0 });
+  const lives = await repeat(`${level} shell`, times, async () => {
+    await untilWaiting(box, plan.shellBytes, level);
+    return await probe.life(plan, { pods: 1, execs });
+  });
+  await daemon.reload(daemonSettings(undefined, network));
+  const all = lives.flat();
+  for (const { steps } of all) requireTaken(steps[0] ?? [], level);
+  return all;
 }

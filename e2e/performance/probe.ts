@@ -1,52 +1,37 @@
 // SPDX-License-Identifier: Apache-2.0
-
-import { join } from "node:path";
-import { build } from "esbuild";
-import { LightvmError } from "../../src/shared/errors.ts";
 import type { Box } from "../box/box.ts";
-import type { Crowd } from "./probe/crowd.ts";
+import type { Crowd, Filled } from "./probe/crowd.ts";
 import type { ProbeRequest } from "./probe/main.ts";
 import type { PodPlan, PodTimes } from "./probe/pod.ts";
+import { BoxProgram } from "./program.ts";
 
-const PROGRAM = "/run/probe.mjs";
-/** A thousand pods in counted instructions take their time. */
-const TIMEOUT_MS = 4 * 3600 * 1000;
-
-/** Sockets of the runtimes that can be measured. */
-export const SOCKETS = {
-  lightvm: "/run/lightvm/lightvmd.sock",
-  containerd: "/run/containerd/containerd.sock",
+/** Where a runtime is reached that can be measured, and what its processes are. */
+const RUNTIMES = {
+  lightvm: {
+    socket: "/run/lightvm/lightvmd.sock",
+    processes: { daemonPidFile: "/run/lightvmd.pid", helper: "lightvm-vmm" },
+  },
+  containerd: {
+    socket: "/run/containerd/containerd.sock",
+    processes: { daemonPidFile: "/run/peer/containerd.pid", helper: "containerd-shim-runc-v2" },
+  },
 } as const;
 
-/** The client that measures CRI calls, inside a box. */
-export class Probe {
-  readonly #box: Box;
-  readonly #socket: string;
+export type Runtime = keyof typeof RUNTIMES;
 
-  private constructor(box: Box, socket: string) {
-    this.#box = box;
-    this.#socket = socket;
+/** The client that measures CRI calls, inside a box: the same one for every runtime. */
+export class Probe {
+  readonly #program: BoxProgram;
+  readonly #runtime: (typeof RUNTIMES)[Runtime];
+
+  private constructor(program: BoxProgram, runtime: Runtime) {
+    this.#program = program;
+    this.#runtime = RUNTIMES[runtime];
   }
 
   /** Puts the client into the box. */
-  static async install(box: Box, runtime: keyof typeof SOCKETS): Promise<Probe> {
-    const { outputFiles } = await build({
-      entryPoints: [join(import.meta.dirname, "probe/main.ts")],
-      bundle: true,
-      write: false,
-      platform: "node",
-      target: "node24",
-      format: "esm",
-      banner: {
-        js: 'import { createRequire } from "node:module"; const require = createRequire("/");',
-      },
-      logLevel: "warning",
-    });
-    const [program] = outputFiles;
-    if (program === undefined) throw new LightvmError("internal", "esbuild has made nothing");
-    const { code, stderr } = await box.exec(`cat >${PROGRAM}`, { input: program.contents });
-    if (code !== 0) throw new LightvmError("unavailable", `no probe in the box: ${stderr}`);
-    return new Probe(box, SOCKETS[runtime]);
+  static async install(box: Box, runtime: Runtime): Promise<Probe> {
+    return new Probe(await BoxProgram.install(box, "probe/main.ts"), runtime);
   }
 
   /** Pods one after the other, each through its life. */
@@ -54,14 +39,14 @@ export class Probe {
     return await this.#ask({ do: "life", plan, ...options });
   }
 
-  /** Pods side by side, that stay; milliseconds of each one's creation. */
-  async fill(plan: PodPlan, pods: number): Promise<number[]> {
+  /** Pods side by side, that stay. */
+  async fill(plan: PodPlan, pods: number): Promise<Filled> {
     return await this.#ask({ do: "fill", plan, pods });
   }
 
   /** What the pods cost that there are. */
   async look(idleMs: number): Promise<Crowd> {
-    return await this.#ask({ do: "look", idleMs });
+    return await this.#ask({ do: "look", processes: this.#runtime.processes, idleMs });
   }
 
   /** Removes all pods; milliseconds of each. */
@@ -70,11 +55,6 @@ export class Probe {
   }
 
   async #ask<Answer>(request: ProbeRequest): Promise<Answer> {
-    const { code, stderr, stdout } = await this.#box.exec(`node ${PROGRAM} ${this.#socket}`, {
-      input: JSON.stringify(request),
-      timeoutMs: TIMEOUT_MS,
-    });
-    if (code === 0) return JSON.parse(stdout) as Answer;
-    throw new LightvmError("unavailable", `the probe could not ${request.do}: ${stderr}`);
+    return await this.#program.ask(request, [this.#runtime.socket]);
   }
 }

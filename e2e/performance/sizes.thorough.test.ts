@@ -9,7 +9,7 @@ import { nodeLibrary } from "../../native/build/node-library.ts";
 import { nativePrograms } from "../../native/build/programs.ts";
 import { TEST_LINUX, testBusybox } from "../framework/box-for-tests.ts";
 import { NodeUnderTest } from "../framework/node-under-test.ts";
-import { samplePod } from "./ours.ts";
+import { samplePodMemory } from "./ours.ts";
 
 const KIB = 1024;
 const MIB = 1024 * KIB;
@@ -92,7 +92,7 @@ describe("what a pod costs", () => {
   });
 
   it("on the host", async () => {
-    const pod = await samplePod(node.box, "measured");
+    const pod = await samplePodMemory(node.box, "measured", node.busybox);
     expectAtMost("VMM, resident", pod.vmmResidentBytes, 3 * MIB);
     expectAtMost("VMM, private", pod.vmmPrivateBytes, 2 * MIB);
     const { vmmPrivateBytes, xenBytes } = pod;

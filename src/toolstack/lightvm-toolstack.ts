@@ -137,6 +137,7 @@ export class LightvmToolstack implements Toolstack {
     shell.hurry();
     this.#links.add(spec.id, shell.id);
     undo.defer(() => this.#links.remove(spec.id));
+    stopwatch.step(waiting === undefined ? "link the shell" : "take a prepared shell");
     const bootTimeoutMs = this.#options.config.vm.boot_timeout_seconds * 1000;
     const breakdown = stopwatch.steps;
     const options = { context: this.#context, spec, shell, breakdown, bootTimeoutMs };

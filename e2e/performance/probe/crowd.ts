@@ -1,54 +1,80 @@
 // SPDX-License-Identifier: Apache-2.0
-import { readdirSync, readFileSync, readlinkSync } from "node:fs";
+import { readFileSync } from "node:fs";
 import { setTimeout as delay } from "node:timers/promises";
 import { call } from "../../../test/harness/cri-call.ts";
+import type { Steps } from "../report/steps.ts";
 import { type Cri, timed } from "./cri.ts";
-import { type PodPlan, removePod, startPod } from "./pod.ts";
+import { type PodPlan, podSteps, removePod, startPod, threeCalls } from "./pod.ts";
+import { availableBytes, privateBytes, processesOf, processorTime } from "./processes.ts";
+
+/** How the creation of many pods went. */
+export interface Filled {
+  /** Milliseconds of each pod's three calls together, in order. */
+  readonly created: readonly number[];
+  /** Where the toolstack's part of it went, in order; empty where the runtime does not tell. */
+  readonly steps: readonly Steps[];
+  /** Bytes that dom0's Linux has less to give to programs than before. */
+  readonly dom0Bytes: number;
+}
 
 /** What many pods cost while nobody asks anything of them. */
 export interface Crowd {
   /** Milliseconds of ListPodSandbox, ListContainers and ListPodSandboxStats with all of them. */
   readonly lists: Readonly<Record<"pods" | "containers" | "stats", number>>;
-  /** Processor time of all VMM processes and of lightvmd while nothing was asked, milliseconds. */
+  /** Processor time while nothing was asked, milliseconds. */
   readonly idle: {
-    readonly vmms: number;
     readonly daemon: number;
-    /** Processor time of the guests by Xen's account. */
-    readonly guests: number;
+    /** Of the processes of which each pod has one: VMMs, shims. */
+    readonly helpers: number;
+    /** Of what is in the pods, by the runtime's own account: for VMs that is Xen's. */
+    readonly pods: number;
     readonly overMs: number;
   };
-  /** Private memory of all VMM processes, bytes. */
-  readonly vmmBytes: number;
+  /** Private memory of all helpers, bytes. */
+  readonly helperBytes: number;
 }
 
-/** /proc/PID/stat counts in ticks of this many milliseconds (USER_HZ). */
-const TICK_MS = 10;
+/** Which processes belong to a runtime. */
+export interface RuntimeProcesses {
+  readonly daemonPidFile: string;
+  /** Name of the program of which each pod has a process. */
+  readonly helper: string;
+}
 
-/** Creates pods one after the other; the milliseconds of each one's three calls together. */
-export async function fill(cri: Cri, plan: PodPlan, pods: number): Promise<number[]> {
+/** Until what a creation leaves to be done is done; milliseconds. */
+const SETTLE_MS = 2000;
+
+/** Creates pods one after the other, and leaves them there. */
+export async function fill(cri: Cri, plan: PodPlan, pods: number): Promise<Filled> {
   const created: number[] = [];
+  const steps: Steps[] = [];
+  const before = availableBytes();
   for (let i = 0; i < pods; i++) {
-    const { create, run, start } = (await startPod(cri, plan, `crowd-${i}`)).times;
-    created.push(run + create + start);
+    const { sandbox, times } = await startPod(cri, plan, `crowd-${i}`);
+    created.push(threeCalls(times));
+    steps.push(...(await podSteps(cri, sandbox)));
   }
-  return created;
+  await delay(SETTLE_MS);
+  return { created, steps, dom0Bytes: before - availableBytes() };
 }
 
 /** Looks at the pods that there are, and at what they do in `idleMs` of being left alone. */
-export async function look(cri: Cri, idleMs: number): Promise<Crowd> {
+export async function look(cri: Cri, runtime: RuntimeProcesses, idleMs: number): Promise<Crowd> {
   const lists = await timeLists(cri);
-  const guestsBefore = await guestTime(cri);
-  const before = processorTime();
+  const helpers = processesOf(runtime.helper);
+  const daemon = [Number(readFileSync(runtime.daemonPidFile, "utf8"))];
+  await delay(SETTLE_MS);
+  const podsBefore = await podTime(cri);
+  const before = { helpers: processorTime(helpers), daemon: processorTime(daemon) };
   await delay(idleMs);
-  const after = processorTime();
+  const after = { helpers: processorTime(helpers), daemon: processorTime(daemon) };
   const idle = {
-    vmms: after.vmms - before.vmms,
-    daemon: after.daemon - before.daemon,
-    guests: (await guestTime(cri)) - guestsBefore,
+    helpers: (after.helpers - before.helpers) / 1e6,
+    daemon: (after.daemon - before.daemon) / 1e6,
+    pods: (await podTime(cri)) - podsBefore,
     overMs: idleMs,
   };
-  const vmmBytes = vmmProcesses().reduce((sum, pid) => sum + privateBytes(pid), 0);
-  return { lists, idle, vmmBytes };
+  return { lists, idle, helperBytes: privateBytes(helpers) };
 }
 
 /** Stops and removes every pod; the milliseconds of each. */
@@ -71,42 +97,8 @@ async function timeLists({ runtime }: Cri): Promise<Crowd["lists"]> {
 }
 
 /** Processor time of all pods together, milliseconds. */
-async function guestTime({ runtime }: Cri): Promise<number> {
+async function podTime({ runtime }: Cri): Promise<number> {
   const { stats } = await call(runtime, runtime.listPodSandboxStats, { filter: undefined });
   const nanoseconds = stats.map(({ linux }) => linux?.cpu?.usageCoreNanoSeconds?.value ?? 0n);
   return Number(nanoseconds.reduce((sum, each) => sum + each, 0n)) / 1e6;
-}
-
-function processorTime(): { vmms: number; daemon: number } {
-  const vmms = vmmProcesses().reduce((sum, pid) => sum + ticks(pid), 0) * TICK_MS;
-  const daemon = Number(readFileSync("/run/lightvmd.pid", "utf8"));
-  return { vmms, daemon: ticks(daemon) * TICK_MS };
-}
-
-function vmmProcesses(): number[] {
-  return readdirSync("/proc")
-    .map(Number)
-    .filter((pid) => Number.isInteger(pid) && executable(pid).endsWith("/lightvm-vmm"));
-}
-
-function executable(pid: number): string {
-  try {
-    return readlinkSync(`/proc/${pid}/exe`);
-  } catch {
-    // A kernel thread, or a process that has just ended.
-    return "";
-  }
-}
-
-/** utime and stime: fields 14 and 15 of proc(5), after the name in parentheses. */
-function ticks(pid: number): number {
-  const stat = readFileSync(`/proc/${pid}/stat`, "latin1");
-  const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
-  return Number(fields[14 - 3]) + Number(fields[15 - 3]);
-}
-
-function privateBytes(pid: number): number {
-  const rollup = readFileSync(`/proc/${pid}/smaps_rollup`, "utf8");
-  const fields = rollup.matchAll(/^Private_(?:Clean|Dirty):\s+(\d+) kB/gm);
-  return [...fields].reduce((sum, [, kibibytes]) => sum + Number(kibibytes) * 1024, 0);
 }

@@ -3,17 +3,17 @@
 // client, with the same overhead, measures ours and the peer. One JSON document in, one out.
 import { readFileSync } from "node:fs";
 import { Cri } from "./cri.ts";
-import { empty, fill, look } from "./crowd.ts";
+import { empty, fill, look, type RuntimeProcesses } from "./crowd.ts";
 import { type PodPlan, timePod } from "./pod.ts";
 
 /** What the probe is told on its standard input. */
 export type ProbeRequest =
   /** Pods one after the other, each through its life. Answer: PodTimes[]. */
   | { readonly do: "life"; readonly plan: PodPlan; readonly pods: number; readonly execs: number }
-  /** Pods side by side, that stay. Answer: number[]. */
+  /** Pods side by side, that stay. Answer: Filled. */
   | { readonly do: "fill"; readonly plan: PodPlan; readonly pods: number }
   /** What those cost. Answer: Crowd. */
-  | { readonly do: "look"; readonly idleMs: number }
+  | { readonly do: "look"; readonly processes: RuntimeProcesses; readonly idleMs: number }
   /** All of them away. Answer: number[]. */
   | { readonly do: "empty" };
 
@@ -30,7 +30,7 @@ async function probe(cri: Cri, request: ProbeRequest): Promise<unknown> {
     case "fill":
       return await fill(cri, request.plan, request.pods);
     case "look":
-      return await look(cri, request.idleMs);
+      return await look(cri, request.processes, request.idleMs);
     case "empty":
       return await empty(cri);
   }

@@ -4,6 +4,7 @@ import { PodSandboxConfig } from "../../../cri-proto/generated/runtime/v1/sandbo
 import { PodSandboxStatusRequest } from "../../../cri-proto/generated/runtime/v1/sandbox_calls.ts";
 import { NamespaceMode } from "../../../cri-proto/generated/runtime/v1/security.ts";
 import { call } from "../../../test/harness/cri-call.ts";
+import { type Steps, stepsOfPod } from "../report/steps.ts";
 import { type Cri, timed } from "./cri.ts";
 
 /** What is run, and by which of the node's handlers. */
@@ -12,9 +13,8 @@ export interface PodPlan {
   /** [] = what the image says. */
   readonly command: readonly string[];
   readonly handler: string;
-  readonly annotations: Readonly<Record<string, string>>;
-  /** 0 = the runtime's default. */
-  readonly memoryBytes: number;
+  /** RAM of the VM that lightvmd gives to such a pod by default. */
+  readonly shellBytes: number;
 }
 
 /** Milliseconds of each call of a pod's life. */
@@ -26,8 +26,8 @@ export interface PodTimes {
   readonly exec: readonly number[];
   readonly stop: number;
   readonly remove: number;
-  /** What the runtime says of itself, when it does. */
-  readonly info: Readonly<Record<string, string>>;
+  /** Where the toolstack's part of it went; one item, or none where the runtime does not tell. */
+  readonly steps: readonly Steps[];
 }
 
 /** A pod that was started, and how long that took. */
@@ -42,13 +42,12 @@ const LOGS = "/var/log/pods/bench";
 /** RunPodSandbox, CreateContainer, StartContainer. */
 export async function startPod(cri: Cri, plan: PodPlan, name: string): Promise<StartedPod> {
   const { runtime } = cri;
-  const memory = { memoryLimitInBytes: BigInt(plan.memoryBytes) };
   const config = PodSandboxConfig.fromPartial({
     metadata: { name, namespace: "bench", uid: name, attempt: 0 },
     hostname: "bench",
     logDirectory: `${LOGS}_${name}`,
-    annotations: { ...plan.annotations },
-    linux: plan.memoryBytes > 0 ? { resources: memory } : {},
+    // As kubelet's; containerd has statistics of pods with one only.
+    linux: { cgroupParent: "/bench" },
   } as Partial<PodSandboxConfig>);
   const { result: pod, ms: run } = await timed(() =>
     call(runtime, runtime.runPodSandbox, { config, runtimeHandler: plan.handler }),
@@ -74,6 +73,18 @@ export async function startPod(cri: Cri, plan: PodPlan, name: string): Promise<S
   return { sandbox: podSandboxId, container: containerId, times: { run, create, start } };
 }
 
+/** Milliseconds of the three calls that start a pod. */
+export function threeCalls({ create, run, start }: Pick<PodTimes, "run" | "create" | "start">) {
+  return run + create + start;
+}
+
+/** What a runtime of ours tells about a pod's creation; [] of another. */
+export async function podSteps({ runtime }: Cri, podSandboxId: string): Promise<Steps[]> {
+  const request = PodSandboxStatusRequest.fromPartial({ podSandboxId, verbose: true });
+  const { info } = await call(runtime, runtime.podSandboxStatus, request);
+  return info["lightvm"] === undefined ? [] : [stepsOfPod(info)];
+}
+
 /** StopPodSandbox and RemovePodSandbox; the milliseconds of each. */
 export async function removePod(
   { runtime }: Cri,
@@ -94,8 +105,7 @@ export async function timePod(
 ): Promise<PodTimes> {
   const { runtime } = cri;
   const { sandbox, container, times } = await startPod(cri, plan, options.name);
-  const status = PodSandboxStatusRequest.fromPartial({ podSandboxId: sandbox, verbose: true });
-  const { info } = await call(runtime, runtime.podSandboxStatus, status);
+  const steps = await podSteps(cri, sandbox);
   const exec: number[] = [];
   for (let i = 0; i < options.execs; i++) {
     const request = { containerId: container, cmd: ["true"], timeout: 60n };
@@ -103,5 +113,5 @@ export async function timePod(
     if (result.exitCode !== 0) throw new Error(`true ended with ${result.exitCode}`);
     exec.push(ms);
   }
-  return { ...times, exec, info, ...(await removePod(cri, sandbox)) };
+  return { ...times, exec, steps, ...(await removePod(cri, sandbox)) };
 }
