@@ -6,7 +6,6 @@ import { join } from "node:path";
 import { Command, InvalidArgumentError } from "commander";
 import { nodeLibrary } from "../../native/build/node-library.ts";
 import { describeError } from "../../src/shared/errors.ts";
-import { Box } from "../box/box.ts";
 import { CONTAINERD_PACKAGES } from "../framework/containerd.ts";
 import { type Extent, type Measurements, measure, PARTS, type Part } from "./measure.ts";
 import { say } from "./progress.ts";
@@ -16,6 +15,7 @@ import { alone, figures } from "./report/goals.ts";
 import { paperPlots } from "./report/paper-plots.ts";
 import { draw } from "./report/plots.ts";
 import { readSeen } from "./seen.ts";
+import { upInVirtualTime } from "./virtual-box.ts";
 
 const RESULTS = join(import.meta.dirname, "results");
 /** MiB; a noop guest takes less than 4 of Xen's and 2 of dom0's memory, and Tinyx guests come and go. */
@@ -41,10 +41,8 @@ async function measureAndReport(extent: Extent): Promise<void> {
     packages: CONTAINERD_PACKAGES,
     memoryMib: dom0MemoryMib + XEN_MIB + XEN_MIB_A_GUEST * guests,
     dom0MemoryMib,
-    virtualTime: true,
-    bootTimeoutMs: 1_800_000,
   };
-  const box = undo.adopt(await Box.up(options), async (each) => await each.down());
+  const box = undo.adopt(await upInVirtualTime(options), async (each) => await each.down());
   await report(await measure(box, extent), library);
 }
 

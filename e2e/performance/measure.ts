@@ -7,7 +7,7 @@ import { type ContainerdSample, measureContainerd } from "./containerd.ts";
 import { type CrowdSample, measureCrowd } from "./crowd.ts";
 import { daemonSettings, installStillNetwork } from "./daemon-settings.ts";
 import { type Plans, pushImages } from "./images.ts";
-import { measurePods, type OurPods } from "./ours.ts";
+import { measurePods, type OurPods, WARM_UP } from "./ours.ts";
 import type { ToolstackReport } from "./probe/toolstack/main.ts";
 import { say } from "./progress.ts";
 import { saveSeen } from "./seen.ts";
@@ -55,7 +55,7 @@ export async function measure(box: Box, extent: Extent): Promise<Partial<Measure
   const plans = await pushImages(registry);
   await installStillNetwork(box);
   await pullImages(box, plans);
-  await see("forkExec", () => forkExec(box, samples));
+  await see("forkExec", async () => (await forkExec(box, WARM_UP + samples)).slice(WARM_UP));
   await see("toolstack", () => measureToolstack(box, extent));
   await see("pods", () => measurePods(box, plans, samples));
   await see("crowd", () => measureCrowd(box, plans.noop, crowd));
