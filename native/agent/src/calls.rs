@@ -183,11 +183,14 @@ impl Agent {
             let message = format!("the container {} does not run", request.container_id);
             return Err(CallError::precondition(message));
         }
-        if request.all {
+        if request.all && request.exec_id.is_empty() {
             return signal_all(container, request.signal);
         }
         let process = self.running(&request.container_id, &request.exec_id)?;
-        send_signal(process.pid.as_raw_nonzero().get(), request.signal)
+        let pid = process.pid.as_raw_nonzero().get();
+        // The launch has made it the leader of a session, and so of a group.
+        let target = if request.all { -pid } else { pid };
+        send_signal(target, request.signal)
     }
 
     fn running(&self, container_id: &str, exec_id: &str) -> Result<&Process, CallError> {
@@ -293,6 +296,7 @@ fn signal_all(container: &Container, signal: u32) -> Result<(), CallError> {
     Ok(())
 }
 
+/// `pid` as kill(2) takes it: negative for a group.
 fn send_signal(pid: i32, signal: u32) -> Result<(), CallError> {
     let what = format!("send signal {signal} to process {pid}");
     let number = i32::try_from(signal).during(&what)?;

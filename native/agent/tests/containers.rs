@@ -267,6 +267,7 @@ fn reads_input_and_runs_more(guest: &mut Guest) {
     is_created(guest.call(create("long", shell("sleep 1000"))));
     is_started(guest.call(start("long")));
     drop((guest.stream(), guest.stream()));
+    ends_an_exec_alone(guest);
     is_done(guest.call(signal("long", 9, true)));
     let exited = guest.exit();
     assert_eq!(
@@ -274,6 +275,32 @@ fn reads_input_and_runs_more(guest: &mut Guest) {
         (137, 9, false)
     );
     is_done(guest.call(remove("long")));
+}
+
+/// The container "long" runs.
+fn ends_an_exec_alone(guest: &mut Guest) {
+    let family = shell("sleep 500 & sleep 500");
+    is_started(guest.call(exec("long", "family", family)));
+    drop((guest.stream(), guest.stream()));
+    is_done(guest.call(Call::Signal(Signal {
+        container_id: "long".to_owned(),
+        exec_id: "family".to_owned(),
+        signal: 9,
+        all: true,
+    })));
+    let exited = guest.exit();
+    assert_eq!((exited.exec_id.as_str(), exited.signal), ("family", 9));
+    // The container runs on, and what the command had started does not.
+    let runs = |command: &str| format!("ps | grep -q '[s]leep {command}'");
+    let gone = shell(&format!(
+        "while {}; do :; done; {}",
+        runs("500"),
+        runs("1000")
+    ));
+    is_started(guest.call(exec("long", "look", gone)));
+    drop((guest.stream(), guest.stream()));
+    let exited = guest.exit();
+    assert_eq!((exited.exec_id.as_str(), exited.exit_code), ("look", 0));
 }
 
 fn has_a_terminal(guest: &mut Guest) {

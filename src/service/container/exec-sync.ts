@@ -6,13 +6,15 @@ import { waitFor } from "../../shared/wait.ts";
 import type { NodeContext } from "../node-context.ts";
 import { agentProcess } from "./agent-process.ts";
 import { type Collected, collect } from "./collect.ts";
-import { exitOfExec, newExec } from "./exec-process.ts";
+import { type ExecProcess, exitOfExec, newExec } from "./exec-process.ts";
 
 /** Together they must fit into one gRPC message of 16 MiB, or the caller would get neither. */
 const MAX_STREAM_BYTES = 16_000_000;
 const MAX_TOTAL_BYTES = 16 * 1024 * 1024 - 4096;
 /** From the exit of the command until its streams have ended too. */
 const DRAIN_MS = 10_000;
+/** For a command to die of SIGKILL, and for the guest to say so. */
+const KILL_MS = 10_000;
 const SIGKILL = 9;
 
 export interface ExecSyncRequest {
@@ -54,8 +56,7 @@ export async function execSync(
     const timeoutMs = request.timeoutMs > 0 ? request.timeoutMs : undefined;
     exited = await waitFor(exit, "the command", { signal, timeoutMs });
   } catch (error) {
-    const value = { ...id, signal: SIGKILL, all: true };
-    vm.call({ $case: "signal", value }, { signal: new AbortController().signal }).catch((cause) =>
+    await end(execution, exit).catch((cause) =>
       logger.debug({ error: cause, ...id }, "a command could not be killed"),
     );
     throw error;
@@ -68,6 +69,14 @@ export async function execSync(
     stderr: stderr.bytes().subarray(0, room),
     exitCode: exited.exitCode & 0xff,
   };
+}
+
+/** Kills a command and what it has started; when it returns, they are gone. The container runs on. */
+async function end({ id, vm }: ExecProcess, exit: Promise<ProcessExited>): Promise<void> {
+  // Whoever asked for the command may have gone already.
+  const wait = { signal: new AbortController().signal, timeoutMs: KILL_MS };
+  await vm.call({ $case: "signal", value: { ...id, signal: SIGKILL, all: true } }, wait);
+  await waitFor(exit, "the end of a killed command", wait);
 }
 
 function destroy(socket: Duplex): void {

@@ -375,7 +375,7 @@ export interface Signal {
   execId: string;
   /** Linux number */
   signal: number;
-  /** every process of the container */
+  /** every process of the container; of an exec, its process group */
   all: boolean;
 }
 
