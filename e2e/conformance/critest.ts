@@ -27,7 +27,8 @@ const ENDED = /^(•|S)( \[\w+\])?.* \[([\d.]+) seconds\]$/;
 export async function critest(box: Box, options: CritestOptions): Promise<SpecResult[]> {
   const words = [
     ...["critest", "-runtime-endpoint", options.endpoint, "-image-endpoint", options.endpoint],
-    "-ginkgo.no-color",
+    // Verbose: without it only a failure gets a line of its own.
+    ...["-ginkgo.no-color", "-ginkgo.v"],
     ...["-ginkgo.timeout", TIMEOUT, "-ginkgo.json-report", REPORT],
     ...(options.focus === undefined ? [] : ["-ginkgo.focus", options.focus]),
     ...(options.parallel > 1 ? ["-parallel", String(options.parallel)] : []),
