@@ -9,6 +9,7 @@ export default defineConfig({
       "test/**/*.test.ts",
       "native/build/**/*.test.ts",
       "e2e/box/**/*.test.ts",
+      "e2e/conformance/**/*.test.ts",
       "e2e/framework/**/*.test.ts",
       "e2e/performance/report/**/*.test.ts",
     ],

@@ -3,28 +3,29 @@ import { REASONS } from "./reasons.ts";
 import type { SpecResult, SuiteResult } from "./result.ts";
 import type { RuntimeName } from "./runtimes.ts";
 
-export type Results = Readonly<Partial<Record<RuntimeName, SuiteResult>>>;
+/** A whole run of the suite. Those of one runtime stand side by side, the first being the serial one. */
+export interface Run extends SuiteResult {
+  readonly name: RuntimeName;
+}
 
 const CONFORMANCE = "[Conformance]";
 const MARKS: Record<SpecResult["state"], string> = { passed: "✓", failed: "**✗**", skipped: "–" };
 
 /** Writes CONFORMANCE.md: totals, what does not pass and why, and every spec. */
-export function conformanceDocument(critestVersion: string, results: Results): string {
-  const runs = Object.entries(results) as [RuntimeName, SuiteResult][];
-  const names = [...new Set(runs.flatMap(([, { specs }]) => specs.map(({ name }) => name)))].sort();
+export function conformanceDocument(critestVersion: string, runs: readonly Run[]): string {
+  const names = [...new Set(runs.flatMap(({ specs }) => specs.map(({ name }) => name)))].sort();
   const row = (cells: readonly string[]) => `| ${cells.map(escaped).join(" | ")} |`;
-  const head = (first: string, more: readonly string[] = []) => [
-    row([first, ...runs.map(([, { runtime }]) => runtime), ...more]),
-    `|---${"|---".repeat(runs.length + more.length)}|`,
+  const head = (first: string) => [
+    row([first, ...runs.map(({ runtime }) => runtime)]),
+    `|---${"|---".repeat(runs.length)}|`,
   ];
-  const total = (what: string, of: (run: SuiteResult) => string) =>
-    row([what, ...runs.map(([, run]) => of(run))]);
-  const marks = (name: string) => runs.map(([, { specs }]) => markOf(specs, name));
+  const total = (what: string, of: (run: Run) => string) => row([what, ...runs.map(of)]);
   return [
     "# CRI conformance",
     "",
     `Written by \`npm run conformance\`; do not edit. critest ${critestVersion} on both runtimes in the same dom0`,
-    "(Debian 13 on Xen 4.20 in QEMU), with the same images from the same registry. ✓ passed, ✗ failed, – skipped.",
+    "(Debian 13 on Xen 4.20 in QEMU), with the same images from the same registry and the same network.",
+    "✓ passed, ✗ failed, – skipped.",
     "",
     ...head(""),
     total("`[Conformance]` specs passed", ({ specs }) => count(specs, CONFORMANCE)),
@@ -34,18 +35,13 @@ export function conformanceDocument(critestVersion: string, results: Results): s
     "",
     "## What does not pass, and why",
     "",
-    ...runs.flatMap(([runtime, { runtime: title, specs }]) => [
-      `### ${title}`,
-      "",
-      ...specs
-        .filter(({ state }) => state !== "passed")
-        .map((spec) => `- ${MARKS[spec.state]} ${spec.name}: ${reasonOf(runtime, spec)}`),
-      "",
-    ]),
+    ...(Object.keys(REASONS) as RuntimeName[]).flatMap((name) =>
+      explained(runs.filter((run) => run.name === name)),
+    ),
     "## Every spec",
     "",
     ...head("spec"),
-    ...names.map((name) => row([name, ...marks(name)])),
+    ...names.map((name) => row([name, ...runs.map(({ specs }) => markOf(specs, name))])),
     "",
   ].join("\n");
 }
@@ -59,6 +55,30 @@ export function surprises(runtime: RuntimeName, { specs }: SuiteResult): string[
     }
     return known === undefined ? [`${spec.state}: ${spec.name}: ${spec.message}`] : [];
   });
+}
+
+/** Specs that ended otherwise than in a run before. */
+export function differences(before: SuiteResult, after: SuiteResult): string[] {
+  return after.specs.flatMap(({ name, state, message }) => {
+    const old = before.specs.find((spec) => spec.name === name)?.state;
+    return old === state ? [] : [`${name}: ${old ?? "did not run"}, then ${state}: ${message}`];
+  });
+}
+
+/** The section of one runtime: the first run's failures, and what the others have otherwise. */
+function explained([first, ...others]: readonly Run[]): string[] {
+  if (first === undefined) return [];
+  const { name, runtime, specs } = first;
+  const failures = specs.filter(({ state }) => state !== "passed");
+  return [
+    `### ${runtime}`,
+    "",
+    ...failures.map((spec) => `- ${MARKS[spec.state]} ${spec.name}: ${reasonOf(name, spec)}`),
+    ...others.flatMap((run) =>
+      differences(first, run).map((text) => `- ${run.parallel} side by side: ${text}`),
+    ),
+    "",
+  ];
 }
 
 function reasonOf(runtime: RuntimeName, { name, message }: SpecResult): string {

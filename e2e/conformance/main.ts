@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // `npm run conformance`: critest on LightVM and on containerd + runc in one box, and CONFORMANCE.md.
-import { mkdir, readFile, writeFile } from "node:fs/promises";
+import { createWriteStream } from "node:fs";
+import { writeFile } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import { Command, InvalidArgumentError } from "commander";
 import { nodeLibrary } from "../../native/build/node-library.ts";
@@ -9,20 +10,21 @@ import { Box } from "../box/box.ts";
 import { CONTAINERD_PACKAGES } from "../framework/containerd.ts";
 import { Registry } from "../framework/registry.ts";
 import { critest } from "./critest.ts";
-import { conformanceDocument, type Results, surprises } from "./document.ts";
+import { conformanceDocument, differences, type Run, surprises } from "./document.ts";
 import { pushTestImages } from "./images/images.ts";
-import type { SuiteResult } from "./result.ts";
+import { useNetwork } from "./network.ts";
 import { RUNTIMES, type RuntimeName } from "./runtimes.ts";
+import { storedRuns, storeRun } from "./stored-runs.ts";
 
 interface Options {
   readonly runtime?: RuntimeName;
   readonly parallel: number;
+  readonly repeat: number;
   readonly focus?: string;
   readonly keep?: boolean;
 }
 
 const BOX = "conformance";
-const RESULTS = join(import.meta.dirname, "results");
 const DOCUMENT = resolve(import.meta.dirname, "../../CONFORMANCE.md");
 const NAMES = Object.keys(RUNTIMES) as RuntimeName[];
 
@@ -31,36 +33,53 @@ async function runSuite(
   registry: Registry,
   name: RuntimeName,
   { parallel, focus }: Options,
-): Promise<SuiteResult> {
+): Promise<Run> {
   console.error(`[conformance] ${name}`);
-  const output: string[] = [];
+  const output = createWriteStream(join(box.directory, `critest-${name}.log`));
   await using runtime = await RUNTIMES[name](box, `http://${registry.host}`);
   const before = await runtime.traces();
   try {
     const { endpoint } = runtime;
-    const onLine = (line: string) => output.push(line);
+    const onLine = (line: string) => output.write(`${line}\n`);
     const specs = await critest(box, { endpoint, parallel, focus, onLine });
     const leftBehind = (await runtime.traces()).filter((trace) => !before.includes(trace));
-    return { runtime: runtime.name, parallel, specs, leftBehind };
+    return { name, runtime: runtime.name, parallel, leftBehind, specs };
   } finally {
-    await writeFile(join(box.directory, `critest-${name}.log`), output.join("\n"));
+    output.end();
     await writeFile(join(box.directory, `${name}.log`), await runtime.log());
     console.error(`[conformance] logs are in ${box.directory}`);
   }
 }
 
-/** The last whole runs, one file a runtime, so that one can be run without the other. */
-async function storedResults(): Promise<Results> {
-  const results: Partial<Record<RuntimeName, SuiteResult>> = {};
-  for (const name of NAMES) {
-    try {
-      const text = await readFile(join(RESULTS, `${name}.json`), "utf8");
-      results[name] = JSON.parse(text) as SuiteResult;
-    } catch (error) {
-      if ((error as NodeJS.ErrnoException).code !== "ENOENT") throw error;
-    }
+/** What is not as it should be in a run, and what is not as it was in the first. */
+function faults(run: Run, first: Run): string[] {
+  const left = run.leftBehind.map((trace) => `left behind: ${trace}`);
+  const changed = differences(first, run).map((text) => `otherwise than before: ${text}`);
+  return [...surprises(run.name, run), ...left, ...changed].map((text) => `${run.name}: ${text}`);
+}
+
+/** Runs the suite as often as is wanted; returns what is not as it should be. */
+async function repeatSuite(
+  box: Box,
+  registry: Registry,
+  name: RuntimeName,
+  options: Options,
+): Promise<string[]> {
+  const { stdout: version } = await box.exec("crictl --version");
+  const found: string[] = [];
+  let first: Run | undefined;
+  for (let count = 0; count < options.repeat; count += 1) {
+    const run = await runSuite(box, registry, name, options);
+    first ??= run;
+    found.push(...faults(run, first));
+    const passed = run.specs.filter(({ state }) => state === "passed").length;
+    console.error(`[conformance] ${run.runtime}: ${passed} of ${run.specs.length} passed`);
+    if (options.focus !== undefined) continue;
+    await storeRun(run);
+    const critestVersion = version.trim().split(" ").at(-1) ?? "";
+    await writeFile(DOCUMENT, conformanceDocument(critestVersion, await storedRuns()));
   }
-  return results;
+  return found;
 }
 
 async function conformance(options: Options): Promise<void> {
@@ -74,25 +93,14 @@ async function conformance(options: Options): Promise<void> {
     tools: ["crictl", "critest", "ginkgo"],
   });
   if (!options.keep) undo.defer(async () => await box.down());
-  const { stdout: version } = await box.exec("crictl --version");
+  await useNetwork(box);
   const registry = await Registry.start(box);
   console.error("[conformance] pushing the images");
   await pushTestImages(registry);
-  const unexpected: string[] = [];
-  for (const name of names) {
-    const result = await runSuite(box, registry, name, options);
-    const left = result.leftBehind.map((trace) => `left behind: ${trace}`);
-    unexpected.push(...[...surprises(name, result), ...left].map((text) => `${name}: ${text}`));
-    const passed = result.specs.filter(({ state }) => state === "passed").length;
-    console.error(`[conformance] ${result.runtime}: ${passed} of ${result.specs.length} passed`);
-    if (options.focus !== undefined) continue;
-    await mkdir(RESULTS, { recursive: true });
-    await writeFile(join(RESULTS, `${name}.json`), `${JSON.stringify(result, null, 2)}\n`);
-    const critestVersion = version.trim().split(" ").at(-1) ?? "";
-    await writeFile(DOCUMENT, conformanceDocument(critestVersion, await storedResults()));
-  }
-  for (const text of unexpected) console.error(`[conformance] ${text}`);
-  if (unexpected.some((text) => text.startsWith("lightvm:"))) process.exitCode = 1;
+  const found: string[] = [];
+  for (const name of names) found.push(...(await repeatSuite(box, registry, name, options)));
+  for (const text of found) console.error(`[conformance] ${text}`);
+  if (found.some((text) => text.startsWith("lightvm:"))) process.exitCode = 1;
 }
 
 function runtimeName(value: string): string {
@@ -104,6 +112,7 @@ const program = new Command("conformance")
   .description("critest on LightVM and, beside it, on containerd + runc; writes CONFORMANCE.md")
   .option("--runtime <name>", `only one of ${NAMES.join(", ")}`, runtimeName)
   .option("--parallel <n>", "specs that run side by side", Number, 1)
+  .option("--repeat <n>", "runs in a row, which must all end as the first", Number, 1)
   .option("--focus <regexp>", "only specs whose name matches; CONFORMANCE.md stays as it is")
   .option("--keep", "leave the box running")
   .action(conformance);

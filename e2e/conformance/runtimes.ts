@@ -2,8 +2,13 @@
 import type { Box } from "../box/box.ts";
 import { Containerd, writeHostsFiles } from "../framework/containerd.ts";
 import { Daemon } from "../framework/daemon.ts";
-import { tracesOfPods } from "../framework/traces.ts";
+import { tracesOfPods, tracesOnNode } from "../framework/traces.ts";
 import { REGISTRY_HOSTS } from "./images/images.ts";
+import { NETWORK_DIRECTORY } from "./network.ts";
+
+const CONTAINERD_TRACES = `
+  find /proc/[0-9]*/exe -lname '*/containerd-shim*' -printf 'process %p\\n' 2>/dev/null
+  find /run/netns /run/containerd/runc/k8s.io -mindepth 1 -maxdepth 1 -printf 'file %p\\n' 2>/dev/null`;
 
 /** A runtime that serves in the box. */
 export interface RuntimeUnderTest extends AsyncDisposable {
@@ -37,16 +42,11 @@ async function lightvm(box: Box, mirror: string): Promise<RuntimeUnderTest> {
 
 async function containerd(box: Box, mirror: string): Promise<RuntimeUnderTest> {
   const mirrors = Object.fromEntries(REGISTRY_HOSTS.map((host) => [host, mirror]));
-  const peer = await Containerd.start(box, { mirrors });
+  const peer = await Containerd.start(box, { mirrors, networkDirectory: NETWORK_DIRECTORY });
   return {
     name: await peer.version(),
     endpoint: Containerd.endpoint,
-    traces: async () => {
-      const { stdout } = await box.exec(
-        "sed 's/^[^ ]* \\([^ ]*\\) .*/mount \\1/' /proc/mounts; pgrep -l shim; ls /run/netns",
-      );
-      return stdout.trim().split("\n").sort();
-    },
+    traces: async () => await tracesOnNode(box, CONTAINERD_TRACES),
     log: async () => await peer.log(400),
     [Symbol.asyncDispose]: async () => await peer[Symbol.asyncDispose](),
   };

@@ -88,7 +88,6 @@ export class Containerd implements AsyncDisposable {
     await writeHostsFiles(box, `${DIRECTORY}/certs.d`, mirrors);
     const { code } = await box.exec(
       [
-        "mountpoint -q /sys/kernel/security || mount -t securityfs none /sys/kernel/security",
         `setsid containerd --config ${DIRECTORY}/containerd.toml </dev/null >${LOG} 2>&1 &`,
         `echo $! >${PID}`,
         // Ends with the log line, or with the process.
