@@ -45,6 +45,7 @@
 #include <asm/xen/hypercall.h>
 
 #include "noxs.h"
+#include "noxs_memory.h"
 
 /* How long the VMM may take to answer; it answers in microseconds unless it hangs. */
 #define NOXS_TIME_LIMIT_SECONDS 10
@@ -444,6 +445,28 @@ static void noxs_obey(struct noxs_device *device)
 	}
 }
 
+static bool noxs_reaches(struct noxs_device *device, u64 end)
+{
+	const struct noxs_sysctl *sysctl = (const void *)device->page->back.config;
+
+	return le64_to_cpu(virt_load_acquire(&sysctl->memory_end)) >= end;
+}
+
+bool noxs_announce_memory(u64 end)
+{
+	/* The VMM removes devices, but never this one. */
+	struct noxs_device *device = READ_ONCE(noxs_sysctl_device);
+	struct noxs_sysctl *sysctl;
+
+	if (!device)
+		return false;
+	sysctl = (void *)device->page->front.config;
+	WRITE_ONCE(sysctl->memory_end, cpu_to_le64(end));
+	noxs_ring(device);
+	return wait_event_timeout(device->answered, noxs_reaches(device, end),
+				  NOXS_TIME_LIMIT_SECONDS * HZ);
+}
+
 static int noxs_on_reboot(struct notifier_block *block, unsigned long action, void *command)
 {
 	/* Powering off is said by noxs_power_off(), when the guest really goes. */
@@ -502,6 +525,7 @@ static irqreturn_t noxs_interrupt(int irq, void *data)
 	if (!device)
 		return IRQ_HANDLED;
 	if (device->type == NOXS_TYPE_SYSCTL) {
+		wake_up(&device->answered);
 		noxs_obey(device);
 		return IRQ_HANDLED;
 	}

@@ -98,6 +98,8 @@ const fileSchema = z.strictObject({
       vcpus: z.number().int().min(1).max(64).default(1),
       /** RAM of a pod whose containers ask for none. */
       memory_mib: mebibytes.min(16).default(64),
+      /** RAM that a pod's VM starts with; it takes more from Xen, up to its size, as it needs it. */
+      initial_memory_mib: mebibytes.min(16).default(20),
       /**
        * RAM added to what the containers ask for: guest kernel, agent, page tables. The kernel ends
        * at 30 MiB, so a VM with less cannot hold it, whatever its containers ask for.

@@ -18,7 +18,7 @@ import type { PoolMetrics } from "./pool/metrics.ts";
 import { ShellPool } from "./pool/pool.ts";
 import type { Shell } from "./shell.ts";
 import type { ShellLevel } from "./shell-record.ts";
-import { Shells } from "./shells.ts";
+import { Shells, type ShellWishes } from "./shells.ts";
 import { Stopwatch } from "./stopwatch.ts";
 import type { DomainUsage, HostState, Toolstack } from "./toolstack.ts";
 import { Turns } from "./turns.ts";
@@ -132,8 +132,13 @@ export class LightvmToolstack implements Toolstack {
     await using undo = new AsyncDisposableStack();
     const flavor = this.#shells.flavorOf(spec);
     const stopwatch = new Stopwatch();
-    const waiting = this.#pool.take(flavor, ["prepared"]);
-    const shell = undo.use(waiting?.shell ?? (await this.#prepare(flavor, stopwatch, signal)));
+    // No unikernel takes memory from Xen: the pool's shells are for it when they have all theirs.
+    const whole = this.#shells.hasAllMemory(flavor);
+    const waiting = whole ? this.#pool.take(flavor, ["prepared"]) : undefined;
+    const wishes = { memory: "whole" } as const;
+    const shell = undo.use(
+      waiting?.shell ?? (await this.#prepare(flavor, stopwatch, signal, wishes)),
+    );
     shell.hurry();
     this.#links.add(spec.id, shell.id);
     undo.defer(() => this.#links.remove(spec.id));
@@ -202,10 +207,15 @@ export class LightvmToolstack implements Toolstack {
   }
 
   /** Pushes shells of the pool out as long as they hold the memory. */
-  async #prepare(flavor: Flavor, stopwatch: Stopwatch, signal: AbortSignal): Promise<Shell> {
+  async #prepare(
+    flavor: Flavor,
+    stopwatch: Stopwatch,
+    signal: AbortSignal,
+    wishes: ShellWishes = {},
+  ): Promise<Shell> {
     for (;;) {
       try {
-        return await this.#shells.prepare(flavor, stopwatch, signal);
+        return await this.#shells.prepare(flavor, stopwatch, signal, wishes);
       } catch (error) {
         const exhausted = error instanceof LightvmError && error.code === "resource-exhausted";
         if (!exhausted || !(await this.#pool.makeRoom())) throw error;

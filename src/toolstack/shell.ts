@@ -13,6 +13,7 @@ import { domainUuid } from "./domain-uuid.ts";
 import type { Flavor } from "./flavor.ts";
 import { GuestEvents } from "./guest-events.ts";
 import type { Hypervisor } from "./hypervisor.ts";
+import { initialMemoryOf } from "./initial-memory.ts";
 import type { PodVmSpec } from "./pod-vm.ts";
 import type { Recipe } from "./recipe.ts";
 import type { ShellDirectory } from "./shell-directory.ts";
@@ -32,6 +33,8 @@ export interface ShellTools {
   readonly paths: Pick<NodePaths, "vmmBinary">;
   /** For each call to a VMM. */
   readonly vmmTimeoutMs: number;
+  /** What a small guest has from the start; see `initialMemoryOf`. */
+  readonly initialMemoryBytes: number;
   /** Called when nothing of a shell, or of the VM that it became, is left. */
   readonly onRemoved: (shellId: string, uid: number | undefined) => void;
 }
@@ -46,6 +49,8 @@ export interface ShellPlan {
   readonly directory: ShellDirectory;
   readonly uid: number;
   readonly priority: ShellPriority;
+  /** Its guest is to take memory from Xen as it needs it, which Tinyx can; or it has all at once. */
+  readonly memory: "grows" | "whole";
 }
 
 /** Tokens by which the VMM knows the files that it was handed. */
@@ -132,7 +137,7 @@ export class Shell implements AsyncDisposable {
     remains.client = client;
     stopwatch.step("start the VMM");
     const wait = { signal, timeoutMs: tools.vmmTimeoutMs };
-    const prepared = await client.call("prepare", prepareArgument(plan), wait);
+    const prepared = await client.call("prepare", prepareArgument(tools, plan), wait);
     const { domid } = prepared;
     const built = { ...record, vmm: child.identity, domid };
     directory.writeRecord(built);
@@ -250,12 +255,13 @@ function controlOf(child: VmmProcess, directory: ShellDirectory, listener: Guest
   return VmmClient.overSocket(child.control, { listener, explainLoss });
 }
 
-function prepareArgument({ flavor, directory, uid }: ShellPlan) {
+function prepareArgument(tools: ShellTools, { flavor, directory, uid, memory }: ShellPlan) {
+  const initial = memory === "whole" ? 0 : initialMemoryOf(flavor, tools.initialMemoryBytes);
   return {
     name: `shell-${directory.id}`,
     vcpus: flavor.vcpus,
     memoryBytes: BigInt(flavor.memoryBytes),
-    initialMemoryBytes: 0n,
+    initialMemoryBytes: BigInt(initial),
     deviceSlots: flavor.deviceSlots,
     uuid: Buffer.from(domainUuid(directory.id), "hex"),
     runAsUid: uid,

@@ -7,9 +7,10 @@ import { awaitBoot } from "./boot.ts";
 import type { DomainWatch } from "./domain-watch.ts";
 import { type Flavor, flavorOf } from "./flavor.ts";
 import type { Hypervisor } from "./hypervisor.ts";
+import { initialMemoryOf } from "./initial-memory.ts";
 import type { PodVmSpec } from "./pod-vm.ts";
 import { type Recipe, recipeOf } from "./recipe.ts";
-import { Shell, type ShellPriority, type ShellTools } from "./shell.ts";
+import { Shell, type ShellPlan, type ShellTools } from "./shell.ts";
 import { newShellId, ShellDirectory, type ShellParents } from "./shell-directory.ts";
 import type { ShellRecord } from "./shell-record.ts";
 import type { Stopwatch } from "./stopwatch.ts";
@@ -24,6 +25,9 @@ export interface ShellsOptions {
   readonly watch: DomainWatch;
   readonly logger: Logger;
 }
+
+/** What is not the same for all shells of a flavor. */
+export type ShellWishes = Partial<Pick<ShellPlan, "priority" | "memory">>;
 
 /** Makes shells, for pods at once and for the pool, and knows all that there are. */
 export class Shells {
@@ -43,6 +47,7 @@ export class Shells {
       logger,
       paths,
       vmmTimeoutMs: config.vmm_timeout_seconds * 1000,
+      initialMemoryBytes: config.initial_memory_mib * MIB,
       onRemoved: (id, uid) => {
         this.#living.delete(id);
         if (uid !== undefined) this.#uids.release(uid);
@@ -64,6 +69,11 @@ export class Shells {
     return flavorOf(spec, this.#options.config.device_slots);
   }
 
+  /** Whether a shell of this flavor has all of its memory from the start, whoever it is for. */
+  hasAllMemory(flavor: Flavor): boolean {
+    return initialMemoryOf(flavor, this.tools.initialMemoryBytes) === flavor.memoryBytes;
+  }
+
   /** What a shell of this flavor would be made from now. Throws "not-found". */
   recipeOf({ vcpus }: Flavor): Recipe {
     return recipeOf(this.#options.paths, vcpus, this.#options.config.kernel_arguments);
@@ -74,7 +84,7 @@ export class Shells {
     flavor: Flavor,
     stopwatch: Stopwatch,
     signal: AbortSignal,
-    priority: ShellPriority = "foreground",
+    { priority = "foreground", memory = "grows" }: ShellWishes = {},
   ): Promise<Shell> {
     using reservation = this.admission.reserve(flavor);
     stopwatch.step("admission");
@@ -82,7 +92,7 @@ export class Shells {
     const directory = new ShellDirectory(this.#options.paths, newShellId());
     const uid = this.#uids.take();
     this.#living.add(directory.id);
-    const plan = { flavor, recipe, directory, uid, priority };
+    const plan = { flavor, recipe, directory, uid, priority, memory };
     const shell = await Shell.prepare(this.tools, plan, stopwatch, signal);
     // From here on Xen counts the memory itself.
     reservation[Symbol.dispose]();

@@ -49,7 +49,9 @@ export async function adoptShell(
     return undefined;
   }
   shells.claim(directory, record);
-  const plan: ShellPlan = { flavor, recipe, directory, uid: record.uid, priority: "background" };
+  const { uid } = record;
+  const whence = { priority: "background", memory: "grows" } as const;
+  const plan: ShellPlan = { flavor, recipe, directory, uid, ...whence };
   const parts = { plan, domid, process: vmm, client, events };
   return { shell: Shell.adopted(shells.tools, parts, record), level };
 }

@@ -16,7 +16,9 @@ export async function makeShell(
 ): Promise<Shell> {
   const stopwatch = new Stopwatch();
   await using undo = new AsyncDisposableStack();
-  const shell = undo.use(await shells.prepare(flavor, stopwatch, signal, "background"));
+  const shell = undo.use(
+    await shells.prepare(flavor, stopwatch, signal, { priority: "background" }),
+  );
   await shell.handOver(signal);
   if (level === "loaded") await shell.load(signal);
   if (level === "booted") {

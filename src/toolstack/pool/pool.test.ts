@@ -83,14 +83,14 @@ describe("a pod whose flavor waits in the pool", () => {
 it("a pod that brings its own kernel takes a prepared shell and no other", async () => {
   const flavors = [
     { memory_mib: 64, size: 1, level: "booted" },
-    { memory_mib: 32, size: 1, level: "prepared" },
+    { memory_mib: 16, size: 1, level: "prepared" },
   ];
   using bench = new ToolstackBench({ guest: "boots" }, { pool: { flavors } });
   const toolstack = await filled(bench, 2);
   const domids = bench.hypervisor.listDomains().map(({ domid }) => domid);
   const large = await toolstack.prepareShell(bench.spec("a"), bench.signal);
   const small = await toolstack.prepareShell(
-    { ...bench.spec("b"), memoryBytes: 32 * MIB },
+    { ...bench.spec("b"), memoryBytes: 16 * MIB },
     bench.signal,
   );
   expect([large, small].map(({ domid }) => domids.includes(domid))).toEqual([false, true]);

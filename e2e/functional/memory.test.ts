@@ -1,0 +1,58 @@
+// SPDX-License-Identifier: Apache-2.0
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { NodeUnderTest } from "../framework/node-under-test.ts";
+import { dumpDomains } from "../framework/traces.ts";
+
+const MEBIBYTE_PAGES = 256;
+
+describe("the memory of a pod without a limit", () => {
+  const pod = { name: "memory" };
+  let node: NodeUnderTest;
+  let sandbox: string;
+  let container: string;
+
+  /** Mebibytes that Xen has given to the pod's domain, the newest. */
+  const given = async () => ((await dumpDomains(node.box)).at(-1)?.pages ?? 0) / MEBIBYTE_PAGES;
+
+  beforeAll(async () => {
+    node = await NodeUnderTest.start();
+    await node.crictl.must(["pull", node.busybox], 120_000);
+    sandbox = await node.crictl.runPod(pod);
+    const command = ["sh", "-c", "trap exit TERM; sleep 10000 & wait"];
+    const idle = { name: "idle", image: node.busybox, command };
+    container = await node.crictl.start(sandbox, idle, pod);
+  });
+  afterAll(async () => {
+    await node.crictl.removePod(sandbox);
+    await node[Symbol.asyncDispose]();
+  });
+
+  it("is what a small pod needs at first", async () => {
+    expect(await given()).toBeLessThanOrEqual(22);
+  });
+
+  it("shows programs what they may use, not what is there", async () => {
+    const { stdout } = await node.crictl.exec(container, ["grep", "MemTotal", "/proc/meminfo"]);
+    expect(Number(/\d+/.exec(stdout)?.[0])).toBeGreaterThan(50 * 1024);
+  });
+
+  it("grows with what the pod uses", async () => {
+    const before = await given();
+    const fill = "dd if=/dev/urandom of=/dev/shm/fill bs=1M count=20";
+    expect(await node.crictl.exec(container, ["sh", "-c", fill])).toMatchObject({ code: 0 });
+    expect(await given()).toBeGreaterThan(before + 8);
+  });
+
+  it("ends where the pod's size ends, and the pod goes on, also with its disk", async () => {
+    const sum = async () =>
+      (await node.crictl.exec(container, ["busybox", "md5sum", "/bin/busybox"])).stdout;
+    const before = await sum();
+    const much = "dd if=/dev/zero of=/dev/shm/much bs=1M count=200";
+    expect((await node.crictl.exec(container, ["sh", "-c", much])).code).not.toBe(0);
+    expect(await given()).toBeLessThanOrEqual(65);
+    await node.crictl.exec(container, ["rm", "-f", "/dev/shm/much", "/dev/shm/fill"]);
+    // Nothing of the image is in memory any more: it is read anew, to where the guest has grown.
+    expect(await sum()).toBe(before);
+    expect(before).toMatch(/^[0-9a-f]{32} /);
+  });
+});
