@@ -235,12 +235,13 @@ export class Shell implements AsyncDisposable {
       const file = { path, flags, mode: 0o600 };
       return handFileToVmm(this.#tools.hypervisor, directory.socket, file, wait);
     };
-    return {
-      kernelFile: await hand(recipe.image.kernel, "r"),
-      ramdiskFile: await hand(recipe.image.ramdisk, "r"),
-      bootLogFile: await hand(directory.bootLog, "a"),
-      journalFile: await hand(directory.journal, "a"),
-    };
+    const [kernelFile, ramdiskFile, bootLogFile, journalFile] = await Promise.all([
+      hand(recipe.image.kernel, "r"),
+      hand(recipe.image.ramdisk, "r"),
+      hand(directory.bootLog, "a"),
+      hand(directory.journal, "a"),
+    ]);
+    return { kernelFile, ramdiskFile, bootLogFile, journalFile };
   }
 
   #write(change: Partial<ShellRecord>): void {
