@@ -65,8 +65,8 @@ describe("what a pod costs", () => {
       (await stat(join(directory, name))).size;
     expectAtMost("agent", await size(programs, "lightvm-agent"), 1_500_000);
     expectAtMost("VMM", await size(programs, "lightvm-vmm"), 2_000_000);
-    expectAtMost("kernel, one vCPU", await size(library, "guest/vmlinux-up"), 14_500_000);
-    expectAtMost("kernel, several vCPUs", await size(library, "guest/vmlinux-smp"), 17_000_000);
+    expectAtMost("kernel, one vCPU", await size(library, "guest/vmlinux-up"), 9_000_000);
+    expectAtMost("kernel, several vCPUs", await size(library, "guest/vmlinux-smp"), 12_000_000);
   });
 
   it("in the guest, for the agent", async () => {
