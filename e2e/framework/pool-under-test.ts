@@ -10,7 +10,7 @@ level = "debug"
 [vm]
 boot_timeout_seconds = 60
 vmm_timeout_seconds = 60
-memory_mib = 40
+memory_mib = 28
 [image.registries."127.0.0.1:5000"]
 plain_http = true
 `;

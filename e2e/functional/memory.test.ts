@@ -3,11 +3,18 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { NodeUnderTest } from "../framework/node-under-test.ts";
 import { dumpDomains } from "../framework/traces.ts";
 
+const MIB = 1024 * 1024;
 const MEBIBYTE_PAGES = 256;
+
+let node: NodeUnderTest;
+beforeAll(async () => {
+  node = await NodeUnderTest.start();
+  await node.crictl.must(["pull", node.busybox], 120_000);
+});
+afterAll(async () => await node[Symbol.asyncDispose]());
 
 describe("the memory of a pod without a limit", () => {
   const pod = { name: "memory" };
-  let node: NodeUnderTest;
   let sandbox: string;
   let container: string;
 
@@ -15,8 +22,6 @@ describe("the memory of a pod without a limit", () => {
   const given = async () => ((await dumpDomains(node.box)).at(-1)?.pages ?? 0) / MEBIBYTE_PAGES;
 
   beforeAll(async () => {
-    node = await NodeUnderTest.start();
-    await node.crictl.must(["pull", node.busybox], 120_000);
     sandbox = await node.crictl.runPod(pod);
     const command = ["sh", "-c", "trap exit TERM; sleep 10000 & wait"];
     const idle = { name: "idle", image: node.busybox, command };
@@ -24,7 +29,6 @@ describe("the memory of a pod without a limit", () => {
   });
   afterAll(async () => {
     await node.crictl.removePod(sandbox);
-    await node[Symbol.asyncDispose]();
   });
 
   it("is what a small pod needs at first", async () => {
@@ -55,4 +59,19 @@ describe("the memory of a pod without a limit", () => {
     expect(await sum()).toBe(before);
     expect(before).toMatch(/^[0-9a-f]{32} /);
   });
+});
+
+it("a pod's limit is all for its containers: the VM has room for itself beside it", async () => {
+  const linux = { resources: { memory_limit_in_bytes: 32 * MIB } };
+  const pod = { name: "limited", linux };
+  const sandbox = await node.crictl.runPod(pod);
+  const container = { name: "c", image: node.busybox, command: ["sleep", "1000"], linux };
+  const id = await node.crictl.start(sandbox, container, pod);
+  const fill = ["dd", "if=/dev/zero", "of=/dev/shm/fill", "bs=1M", "count=28"];
+  expect(await node.crictl.exec(id, fill)).toMatchObject({ code: 0 });
+  const { stdout } = await node.crictl.exec(id, ["cat", "/proc/meminfo"]);
+  // The VM was not full either: what makes its own programs go on is still there.
+  const available = Number(/MemAvailable: +(\d+) kB/.exec(stdout)?.[1]) * 1024;
+  expect(available).toBeGreaterThan(2 * MIB);
+  await node.crictl.removePod(sandbox);
 });

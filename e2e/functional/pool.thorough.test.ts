@@ -65,7 +65,7 @@ describe("the pool of shells", () => {
     await daemon.reload(`${poolSettings(1, "prepared")}\nrefills_at_once = 0`);
     await expect.poll(() => daemon.log(), EVENTUALLY).toMatch(/pool.refills_at_once/);
     expect(await pool.waiting()).toBe(3);
-    await daemon.reload(poolSettings(0).replace("memory_mib = 40", "memory_mib = 48"));
+    await daemon.reload(poolSettings(0).replace("memory_mib = 28", "memory_mib = 48"));
     await expect.poll(() => pool.waiting(), EVENTUALLY).toBe(0);
     expect(await daemon.log()).toContain('"needRestart":["vm.memory_mib"]');
   });

@@ -100,11 +100,8 @@ const fileSchema = z.strictObject({
       memory_mib: mebibytes.min(16).default(64),
       /** RAM that a pod's VM starts with; it takes more from Xen, up to its size, as it needs it. */
       initial_memory_mib: mebibytes.min(16).default(20),
-      /**
-       * RAM added to what the containers ask for: guest kernel, agent, page tables. The kernel ends
-       * at 30 MiB, so a VM with less cannot hold it, whatever its containers ask for.
-       */
-      overhead_mib: z.number().int().nonnegative().default(36),
+      /** RAM added to what the containers ask for: guest kernel, agent, page tables. */
+      overhead_mib: z.number().int().nonnegative().default(24),
       /** RAM of a pod of unikernels that asks for none, unless its image does. A multiple of 4. */
       unikernel_memory_kib: z.number().int().multipleOf(4).min(2048).default(2048),
       /** From unpause until the agent has said hello. */

@@ -44,8 +44,8 @@ describe("the VM of a pod", () => {
   it("has room for the containers' limits and for itself, in superpages", () => {
     const memory = (resources: Partial<SandboxConfig["resources"]>) =>
       vmOf(sandbox(resources), defaults).memoryBytes / MIB;
-    expect(memory({ memoryLimitBytes: 100 * MIB })).toBe(136);
-    expect(memory({ memoryLimitBytes: 100 * MIB + 1 })).toBe(138);
+    expect(memory({ memoryLimitBytes: 100 * MIB })).toBe(124);
+    expect(memory({ memoryLimitBytes: 100 * MIB + 1 })).toBe(126);
     expect(memory({ memoryLimitBytes: 100 * MIB, overheadMemoryBytes: 10 * MIB })).toBe(110);
   });
 
