@@ -17,7 +17,7 @@ export interface ContainerdSample {
   readonly pods: readonly PodTimes[];
   /** Milliseconds of `runc exec` of `true` in a running container, without containerd. */
   readonly runcExec: readonly number[];
-  readonly crowd: Filled & Crowd;
+  readonly crowd: Filled & Crowd & { readonly idleBefore: Crowd["idle"] };
 }
 
 /** Where containerd's shims keep what runc knows of the CRI's containers. */
@@ -39,6 +39,7 @@ export async function measureContainerd(
   await crictl.must(["pull", busybox.image], 600_000);
   const probe = await Probe.install(box, "containerd");
   const all = await probe.life(busybox, { pods: WARM_UP + samples, execs: EXECS });
+  const { idle: idleBefore } = await probe.look(IDLE_MS);
   say(`${peerCrowd} pods of containerd side by side`);
   const filled = await probe.fill(busybox, peerCrowd);
   const [container = ""] = (await crictl.must(["ps", "-q"])).split("\n");
@@ -49,6 +50,6 @@ export async function measureContainerd(
   return {
     pods: all.slice(WARM_UP),
     runcExec: runcExec.slice(WARM_UP),
-    crowd: { ...filled, ...crowd },
+    crowd: { ...filled, ...crowd, idleBefore },
   };
 }

@@ -36,7 +36,7 @@ export async function pushImages(registry: Registry): Promise<Plans> {
   const busyboxPlan = { image, command: ["sleep", "1000000"], handler: "" };
   const noopPlan = { image: noop, command: [], handler: "lightvm-unikernel" };
   return {
-    busybox: { ...busyboxPlan, shellBytes: 64 * MIB },
-    noop: { ...noopPlan, shellBytes: 2 * MIB },
+    busybox: { ...busyboxPlan, vm: { vcpus: 1, memoryBytes: 64 * MIB, unikernel: false } },
+    noop: { ...noopPlan, vm: { vcpus: 1, memoryBytes: 2 * MIB, unikernel: true } },
   };
 }

@@ -32,6 +32,12 @@ export interface OurPods {
 
 /** The first of each kind finds caches cold and is not counted. */
 export const WARM_UP = 1;
+/**
+ * Pods before those from a pool: it learns from them what is wanted, and Node compiles what is run often. As
+ * many more as are quick to make.
+ */
+const RUN_IN = 3;
+export const RUN_IN_QUICK = 20;
 /** Commands in each pod. */
 export const EXECS = 5;
 
@@ -123,10 +129,9 @@ async function fromShells(
 ): Promise<PodTimes[]> {
   const execs = plan.command.length > 0 ? EXECS : 0;
   await daemon.reload(daemonSettings(level, network));
-  // The pool learns from it what is wanted.
-  await probe.life(plan, { pods: 1, execs: 0 });
+  await probe.life(plan, { pods: plan.vm.unikernel ? RUN_IN_QUICK : RUN_IN, execs });
   const lives = await repeat(`${level} shell`, times, async () => {
-    await untilWaiting(box, plan.shellBytes, level);
+    await untilWaiting(box, plan.vm, level);
     return await probe.life(plan, { pods: 1, execs });
   });
   await daemon.reload(daemonSettings(undefined, network));

@@ -5,7 +5,7 @@ import { BoxProgram } from "./program.ts";
 import { say } from "./progress.ts";
 
 /** Milliseconds of the box's clock for which guests are left alone. */
-export const IDLE_MS = 10_000;
+export const IDLE_MS = 60_000;
 
 /** Numbers of guests beside which everything is measured: none, few, and all of them. */
 export function marksUpTo(crowd: number): number[] {

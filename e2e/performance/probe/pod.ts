@@ -13,8 +13,12 @@ export interface PodPlan {
   /** [] = what the image says. */
   readonly command: readonly string[];
   readonly handler: string;
-  /** RAM of the VM that lightvmd gives to such a pod by default. */
-  readonly shellBytes: number;
+  /** The VM that lightvmd gives to such a pod by default. */
+  readonly vm: {
+    readonly vcpus: number;
+    readonly memoryBytes: number;
+    readonly unikernel: boolean;
+  };
 }
 
 /** Milliseconds of each call of a pod's life. */

@@ -4,8 +4,9 @@ import { mkdirSync } from "node:fs";
 import { setTimeout as delay } from "node:timers/promises";
 import { parseConfig } from "../../../../src/shared/config.ts";
 import { createLogger } from "../../../../src/shared/logger.ts";
+import { NativeProcessStarter } from "../../../../src/shared/native-process-starter.ts";
 import { nodePaths } from "../../../../src/shared/paths.ts";
-import { flavorName } from "../../../../src/toolstack/flavor.ts";
+import { flavorName, flavorOf } from "../../../../src/toolstack/flavor.ts";
 import { LightvmToolstack } from "../../../../src/toolstack/lightvm-toolstack.ts";
 import { NativeHypervisor } from "../../../../src/toolstack/native-hypervisor.ts";
 import { NativeVolumeHost } from "../../../../src/toolstack/native-volume-host.ts";
@@ -65,6 +66,7 @@ export class BareToolstack {
       config,
       paths,
       hypervisor: NativeHypervisor.load(paths.addon),
+      processes: NativeProcessStarter.load(paths.addon),
       volumeHost: NativeVolumeHost.load(paths.addon),
       logger: createLogger({ level: "info" }),
     });
@@ -118,8 +120,10 @@ export class BareToolstack {
 
   /** Until the shell that is wanted waits, and nothing else does or is being made or destroyed. */
   async #untilWaiting(level: ShellLevel | undefined): Promise<void> {
-    const flavor = { vcpus: 1, memoryBytes: MEMORY_BYTES[this.#kind], deviceSlots: 32 };
-    const wanted = level === undefined ? [] : [`${flavorName(flavor)} ${level}`];
+    const unikernel = this.#kind === "noop";
+    const vm = { vcpus: 1, memoryBytes: MEMORY_BYTES[this.#kind], unikernel };
+    const flavor = flavorName(flavorOf(vm, this.#configWith({}).vm.device_slots));
+    const wanted = level === undefined ? [] : [`${flavor} ${level}`];
     const deadline = performance.now() + FILLED_MS;
     for (;;) {
       const { kinds, leaving } = this.toolstack.pool();
