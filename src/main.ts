@@ -11,6 +11,7 @@ import { type Config, DEFAULT_CONFIG_PATH, loadConfig } from "./shared/config.ts
 import { Database } from "./shared/database.ts";
 import { describeError } from "./shared/errors.ts";
 import { createLogger, type Logger } from "./shared/logger.ts";
+import { NativeProcessStarter } from "./shared/native-process-starter.ts";
 import { nodePaths } from "./shared/paths.ts";
 import { VERSION } from "./shared/version.ts";
 import { LightvmToolstack } from "./toolstack/lightvm-toolstack.ts";
@@ -38,10 +39,18 @@ async function serve(configPath: string | undefined): Promise<void> {
     directory: paths.images,
     logger,
   });
-  const network = openNetwork({ config: config.network, database, paths, logger });
+  const processes = NativeProcessStarter.load(paths.addon);
+  const network = openNetwork({ config: config.network, database, paths, processes, logger });
   const hypervisor = NativeHypervisor.load(paths.addon);
   const volumeHost = NativeVolumeHost.load(paths.addon);
-  const toolstack = new LightvmToolstack({ config, paths, hypervisor, volumeHost, logger });
+  const toolstack = new LightvmToolstack({
+    config,
+    paths,
+    hypervisor,
+    processes,
+    volumeHost,
+    logger,
+  });
 
   onHangup(config, configPath, { logger, toolstack });
   running.use(

@@ -40,6 +40,36 @@ export function sendFile(
   timeoutMilliseconds: number,
 ): Promise<void>;
 
+/** A child that is spoken with over a socket, which the caller closes. */
+export interface StartedServer {
+  pid: number;
+  control: number;
+}
+
+/** A child that is spoken with over pipes, which the caller closes. */
+export interface StartedFilter {
+  pid: number;
+  stdin: number;
+  stdout: number;
+  stderr: number;
+}
+
+/** How a child has ended: one of the two, or neither when nobody can tell any more. */
+export interface ProcessExit {
+  exitCode?: number;
+  signal?: string;
+}
+
+/**
+ * Starts a program without a copy of this process: no environment, nothing on its standard input, `log`
+ * as its output, a control socket as descriptor 3. In the session of this process.
+ */
+export function startServer(program: string, args: string[], log: number): StartedServer;
+/** The same, without arguments, with pipes as its standard streams. */
+export function startFilter(program: string, environment: string[]): StartedFilter;
+/** null while it runs; afterwards the answer is given once. */
+export function reapProcess(pid: number): ProcessExit | null;
+
 /** A route of the main table; "" = none, metric 0 = the kernel's default. */
 export interface TapRoute {
   destination: string;

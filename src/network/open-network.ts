@@ -3,6 +3,7 @@ import type { Config } from "../shared/config.ts";
 import type { Database } from "../shared/database.ts";
 import type { Logger } from "../shared/logger.ts";
 import type { NodePaths } from "../shared/paths.ts";
+import type { ProcessStarter } from "../shared/process-starter.ts";
 import { AttachmentStore } from "./cni/attachment-store.ts";
 import { CniNetwork } from "./cni/cni-network.ts";
 import { NativeNamespaces } from "./native-namespaces.ts";
@@ -12,16 +13,19 @@ export interface NetworkOptions {
   readonly config: Config["network"];
   readonly database: Database;
   readonly paths: NodePaths;
+  readonly processes: ProcessStarter;
   readonly logger: Logger;
 }
 
 /** The pod network of a node: CNI plugins, and namespaces of the node's kernel. */
-export function openNetwork({ config, database, logger, paths }: NetworkOptions): Network {
+export function openNetwork(options: NetworkOptions): Network {
+  const { config, database, logger, paths, processes } = options;
   return new CniNetwork({
     configDirectory: config.cni_config_directory,
     plugins: {
       directory: config.cni_binary_directory,
       timeoutMs: config.cni_timeout_seconds * 1000,
+      starter: processes,
     },
     namespaceDirectory: paths.networkNamespaces,
     namespaces: NativeNamespaces.load(paths.addon),

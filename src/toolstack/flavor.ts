@@ -15,11 +15,15 @@ export interface Flavor {
   readonly deviceSlots: number;
 }
 
+/** A unikernel has no images and no volumes: its power switch and a network card, with room to spare. */
+const UNIKERNEL_SLOTS = 8;
+
 export function flavorOf(
-  { vcpus, memoryBytes }: Pick<PodVmSpec, "vcpus" | "memoryBytes">,
+  { vcpus, memoryBytes, unikernel }: Pick<PodVmSpec, "vcpus" | "memoryBytes" | "unikernel">,
   deviceSlots: number,
 ): Flavor {
-  return { vcpus, memoryBytes, deviceSlots };
+  const most = unikernel === true ? UNIKERNEL_SLOTS : deviceSlots;
+  return { vcpus, memoryBytes, deviceSlots: Math.min(most, deviceSlots) };
 }
 
 /** One word for logs, metrics and as a key: "up-1cpu-64MiB-32slots". */

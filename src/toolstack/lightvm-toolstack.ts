@@ -4,6 +4,7 @@ import type { Config } from "../shared/config.ts";
 import { LightvmError } from "../shared/errors.ts";
 import type { Logger } from "../shared/logger.ts";
 import type { NodePaths } from "../shared/paths.ts";
+import type { ProcessStarter } from "../shared/process-starter.ts";
 import { adoptVm } from "./adoption.ts";
 import { DomainWatch } from "./domain-watch.ts";
 import type { Flavor } from "./flavor.ts";
@@ -37,6 +38,7 @@ export interface LightvmToolstackOptions {
   readonly config: Pick<Config, "vm" | "pool">;
   readonly paths: NodePaths;
   readonly hypervisor: Hypervisor;
+  readonly processes: ProcessStarter;
   readonly volumeHost: VolumeHost;
   readonly logger: Logger;
   /** How often the domain list is looked at for silent deaths; milliseconds. */
@@ -55,11 +57,11 @@ export class LightvmToolstack implements Toolstack {
   readonly #creating = new Set<string>();
 
   constructor(options: LightvmToolstackOptions) {
-    const { config, hypervisor, logger, paths, volumeHost } = options;
+    const { config, hypervisor, logger, paths, processes, volumeHost } = options;
     this.#options = options;
     const watch = new DomainWatch(hypervisor, logger, options.watchIntervalMs);
     const { vm, pool } = config;
-    this.#shells = new Shells({ config: vm, paths, hypervisor, watch, logger });
+    this.#shells = new Shells({ config: vm, paths, hypervisor, processes, watch, logger });
     const usual = this.#shells.flavorOf({ vcpus: vm.vcpus, memoryBytes: vm.memory_mib * MIB });
     const hostBytes = () => Number(hypervisor.info().totalMemoryBytes);
     const shells = this.#shells;

@@ -2,6 +2,7 @@
 import { LightvmError } from "../shared/errors.ts";
 import type { Logger } from "../shared/logger.ts";
 import type { NodePaths } from "../shared/paths.ts";
+import type { ProcessStarter } from "../shared/process-starter.ts";
 import { throwIfCancelled } from "../shared/wait.ts";
 import { type ProcessIdentity, setBackground } from "../vmm/process-identity.ts";
 import { VmmClient } from "../vmm/vmm-client.ts";
@@ -29,6 +30,7 @@ const FIRST_RUN = "the guest runs first";
 /** What all shells of a toolstack share. */
 export interface ShellTools {
   readonly hypervisor: Hypervisor;
+  readonly processes: ProcessStarter;
   readonly logger: Logger;
   readonly paths: Pick<NodePaths, "vmmBinary">;
   /** For each call to a VMM. */
@@ -122,7 +124,7 @@ export class Shell implements AsyncDisposable {
     directory.create();
     const record: ShellRecord = { flavor, recipe: recipe.stamp, uid, images: {} };
     directory.writeRecord(record);
-    const child = await spawnVmm({
+    const child = spawnVmm(tools.processes, {
       binary: tools.paths.vmmBinary,
       socketPath: directory.socket,
       logPath: directory.vmmLog,
@@ -170,6 +172,13 @@ export class Shell implements AsyncDisposable {
   /** Hands the files over that the guest will be loaded from and written down to. */
   async handOver(signal: AbortSignal): Promise<void> {
     this.#files ??= await this.#hand(signal);
+  }
+
+  /** The journal's token. A shell that has waited was handed the file when it was made. */
+  async handOverJournal(signal: AbortSignal): Promise<bigint> {
+    return (
+      this.#files?.journalFile ?? (await this.#handOne(this.plan.directory.journal, "a", signal))
+    );
   }
 
   /** Kernel and ramdisk in place. */
@@ -230,11 +239,7 @@ export class Shell implements AsyncDisposable {
 
   async #hand(signal: AbortSignal): Promise<HandedFiles> {
     const { directory, recipe } = this.plan;
-    const wait = { signal, timeoutMs: this.#tools.vmmTimeoutMs };
-    const hand = (path: string, flags: string) => {
-      const file = { path, flags, mode: 0o600 };
-      return handFileToVmm(this.#tools.hypervisor, directory.socket, file, wait);
-    };
+    const hand = (path: string, flags: string) => this.#handOne(path, flags, signal);
     const [kernelFile, ramdiskFile, bootLogFile, journalFile] = await Promise.all([
       hand(recipe.image.kernel, "r"),
       hand(recipe.image.ramdisk, "r"),
@@ -242,6 +247,12 @@ export class Shell implements AsyncDisposable {
       hand(directory.journal, "a"),
     ]);
     return { kernelFile, ramdiskFile, bootLogFile, journalFile };
+  }
+
+  #handOne(path: string, flags: string, signal: AbortSignal): Promise<bigint> {
+    const wait = { signal, timeoutMs: this.#tools.vmmTimeoutMs };
+    const file = { path, flags, mode: 0o600 };
+    return handFileToVmm(this.#tools.hypervisor, this.plan.directory.socket, file, wait);
   }
 
   #write(change: Partial<ShellRecord>): void {

@@ -2,6 +2,7 @@
 import type { Config } from "../shared/config.ts";
 import type { Logger } from "../shared/logger.ts";
 import type { NodePaths } from "../shared/paths.ts";
+import type { ProcessStarter } from "../shared/process-starter.ts";
 import { Admission } from "./admission.ts";
 import { awaitBoot } from "./boot.ts";
 import type { DomainWatch } from "./domain-watch.ts";
@@ -22,6 +23,7 @@ export interface ShellsOptions {
   readonly config: Config["vm"];
   readonly paths: NodePaths;
   readonly hypervisor: Hypervisor;
+  readonly processes: ProcessStarter;
   readonly watch: DomainWatch;
   readonly logger: Logger;
 }
@@ -38,12 +40,13 @@ export class Shells {
   readonly #living = new Set<string>();
 
   constructor(options: ShellsOptions) {
-    const { config, hypervisor, logger, paths } = options;
+    const { config, hypervisor, logger, paths, processes } = options;
     this.#options = options;
     this.admission = new Admission(hypervisor, config.reserved_memory_mib * MIB);
     this.#uids = new UidPool(config.first_uid);
     this.tools = {
       hypervisor,
+      processes,
       logger,
       paths,
       vmmTimeoutMs: config.vmm_timeout_seconds * 1000,
@@ -65,7 +68,7 @@ export class Shells {
   }
 
   /** What a shell for this pod is made of. */
-  flavorOf(spec: Pick<PodVmSpec, "vcpus" | "memoryBytes">): Flavor {
+  flavorOf(spec: Pick<PodVmSpec, "vcpus" | "memoryBytes" | "unikernel">): Flavor {
     return flavorOf(spec, this.#options.config.device_slots);
   }
 

@@ -56,7 +56,7 @@ export async function executeUnikernel(
   if (logPath !== "") await makeDirectories(dirname(logPath), 0o755);
   const [kernelFile, journalFile, file] = await Promise.all([
     hand(kernel, "r", 0o600),
-    hand(directory.journal, "a", 0o600),
+    shell.handOverJournal(signal),
     logPath === "" ? 0n : hand(logPath, "a", 0o640),
   ]);
   stopwatch.step("hand over the files");

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 import { closeSync, fstatSync, openSync, readSync } from "node:fs";
 import { LightvmError } from "../shared/errors.ts";
+import type { ProcessExit } from "../shared/process-starter.ts";
 import { waitFor } from "../shared/wait.ts";
-import type { ProcessExit } from "./vmm-process.ts";
 
 const TAIL_BYTES = 4096;
 /** Between the end of the connection and waitpid's answer; both come from one exit(2). */

@@ -1,8 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-import { type ChildProcess, spawn } from "node:child_process";
 import { closeSync, openSync } from "node:fs";
-import { Socket } from "node:net";
+import type { Socket } from "node:net";
 import { LightvmError } from "../shared/errors.ts";
+import {
+  type ProcessExit,
+  type ProcessStarter,
+  type StartedServer,
+  untilReaped,
+} from "../shared/process-starter.ts";
 import { identifyProcess, type ProcessIdentity } from "./process-identity.ts";
 
 /** How a VMM is started; see native/vmm for its command line. */
@@ -16,12 +21,6 @@ export interface VmmProcessOptions {
   readonly onStarted: (identity: ProcessIdentity) => void;
 }
 
-/** How a child has ended, as waitpid(2) tells it. */
-export interface ProcessExit {
-  readonly exitCode: number | null;
-  readonly signal: NodeJS.Signals | null;
-}
-
 /** A VMM process that this lightvmd has started. It outlives lightvmd: own session, no pipes. */
 export interface VmmProcess {
   readonly identity: ProcessIdentity;
@@ -32,39 +31,23 @@ export interface VmmProcess {
 }
 
 /** Starts a VMM. Throws "unavailable" when the binary cannot be run. */
-export async function spawnVmm(options: VmmProcessOptions): Promise<VmmProcess> {
-  const log = openSync(options.logPath, "a", 0o600);
-  let child: ChildProcess;
+export function spawnVmm(starter: ProcessStarter, options: VmmProcessOptions): VmmProcess {
+  const { binary, logPath, onStarted, socketPath } = options;
+  const log = openSync(logPath, "a", 0o600);
+  let started: StartedServer;
   try {
-    child = spawn(options.binary, ["--socket", options.socketPath], {
-      cwd: "/",
-      detached: true,
-      env: {},
-      stdio: ["ignore", log, log, "pipe"],
-    });
+    started = starter.startServer(binary, ["--socket", socketPath], log);
   } finally {
     closeSync(log);
   }
-  const identity = child.pid === undefined ? undefined : identifyProcess(child.pid);
-  if (identity !== undefined) options.onStarted(identity);
-  const exited = new Promise<ProcessExit>((resolve) => {
-    child.once("exit", (exitCode, signal) => resolve({ exitCode, signal }));
-  });
-  // lightvmd may end while its VMMs go on.
-  child.unref();
-  await new Promise<void>((resolve, reject) => {
-    child.once("spawn", resolve);
-    child.once("error", (cause) => {
-      reject(new LightvmError("unavailable", `cannot start ${options.binary}`, { cause }));
-    });
-  });
-  const control = child.stdio[3];
-  if (identity === undefined || !(control instanceof Socket)) {
-    const { exitCode, signal } = await exited;
-    throw new LightvmError(
-      "unavailable",
-      `${options.binary} ended at once (${exitCode ?? signal})`,
-    );
+  const { control, pid } = started;
+  const disconnected = new Promise((resolve) => control.once("close", resolve));
+  const exited = disconnected.then(() => untilReaped(starter, pid));
+  const identity = identifyProcess(pid);
+  if (identity === undefined) {
+    control.destroy();
+    throw new LightvmError("unavailable", `${binary} ended at once`);
   }
+  onStarted(identity);
   return { identity, control, exited };
 }

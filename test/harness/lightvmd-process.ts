@@ -12,6 +12,7 @@ import { FakeImages } from "./fake-images.ts";
 import { FakeNetwork } from "./fake-network.ts";
 import { FakeVolumeHost } from "./fake-volume-host.ts";
 import { benchConfig, startLife } from "./node-life.ts";
+import { NodeProcessStarter } from "./node-process-starter.ts";
 
 const [root = ""] = process.argv.slice(2);
 const config = benchConfig(root);
@@ -20,6 +21,7 @@ const toolstack = new LightvmToolstack({
   config,
   paths: nodePaths(config),
   hypervisor: new FakeHypervisor(join(root, "domains")),
+  processes: new NodeProcessStarter(),
   volumeHost: new FakeVolumeHost(),
   logger,
   watchIntervalMs: 20,

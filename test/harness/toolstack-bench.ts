@@ -17,6 +17,7 @@ import { LightvmToolstack } from "../../src/toolstack/lightvm-toolstack.ts";
 import type { PodVmSpec } from "../../src/toolstack/pod-vm.ts";
 import { FakeHypervisor } from "./fake-hypervisor.ts";
 import { FakeVolumeHost, writeFakeFileServer } from "./fake-volume-host.ts";
+import { NodeProcessStarter } from "./node-process-starter.ts";
 import type { VmmBehaviour } from "./vmm-behaviour.ts";
 
 export interface BenchOptions {
@@ -63,6 +64,7 @@ export class ToolstackBench implements Disposable {
       config: this.config(pool),
       paths: this.paths,
       hypervisor: this.hypervisor,
+      processes: new NodeProcessStarter(),
       volumeHost: this.volumeHost,
       logger: silentLogger(),
       watchIntervalMs: 20,

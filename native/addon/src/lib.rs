@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-//! The node daemon's native part: what only dom0 may ask of Xen, network namespaces and taps, handing
-//! an open file to another process, and mounting a pod's volumes. `index.d.ts` is its face.
+//! The node daemon's native part: what only dom0 may ask of Xen, network namespaces and taps, starting
+//! a process, handing an open file to it, and mounting a pod's volumes. `index.d.ts` is its face.
 //!
 //! Loading it asks nothing of Xen. Without Xen, each call fails and says so.
 
@@ -12,7 +12,9 @@ pub mod hypervisor;
 mod mounts;
 mod namespace;
 pub mod network;
+pub mod processes;
 pub mod send_file;
+mod spawn;
 mod tap;
 pub mod task;
 pub mod volumes;

@@ -27,6 +27,8 @@ pub(crate) fn inherit(
     arguments: impl Iterator<Item = OsString>,
 ) -> Result<Inheritance, Box<dyn Error>> {
     let path = socket_path(arguments)?;
+    // lightvmd may end, its terminal too. A process that leads a group already cannot, and need not.
+    let _session = rustix::process::setsid();
     let control = inherited(CONTROL)
         .map_err(|error| format!("descriptor {CONTROL} is not a control socket: {error}"))?;
     let mut signals = SigSet::empty();

@@ -11,6 +11,7 @@ import {
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { NodeProcessStarter } from "../../../test/harness/node-process-starter.ts";
 import { Database } from "../../shared/database.ts";
 import { silentLogger } from "../../shared/logger.ts";
 import type { NetworkRequest } from "../network.ts";
@@ -87,7 +88,7 @@ const NAMESPACE = "a namespace";
 function restarted(timeoutMs = 20_000): CniNetwork {
   return new CniNetwork({
     configDirectory: path("net.d"),
-    plugins: { directory: path("bin"), timeoutMs },
+    plugins: { directory: path("bin"), timeoutMs, starter: new NodeProcessStarter() },
     namespaceDirectory: path("netns"),
     namespaces: {
       create: async (file) => writeFileSync(file, NAMESPACE, { flag: "wx" }),

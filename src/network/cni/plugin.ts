@@ -1,11 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
-import { spawn } from "node:child_process";
-import { once } from "node:events";
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import type { Readable } from "node:stream";
 import type { z } from "zod";
 import { LightvmError } from "../../shared/errors.ts";
+import {
+  type ProcessStarter,
+  type StartedFilter,
+  untilReaped,
+} from "../../shared/process-starter.ts";
+import { throwIfCancelled, waitFor } from "../../shared/wait.ts";
 import { type CniResult, errorSchema, resultSchema } from "./result.ts";
 
 /** What a plugin is asked to do (CNI 1.1, section 4). */
@@ -15,6 +19,7 @@ export type CniCommand = "ADD" | "CHECK" | "DEL" | "GC";
 export interface PluginOptions {
   readonly directory: string;
   readonly timeoutMs: number;
+  readonly starter: ProcessStarter;
 }
 
 /** One run of one plugin. */
@@ -38,7 +43,7 @@ const MAX_COMPLAINT = 500;
 const LATER = [11, 50, 51];
 
 /** Whether the plugin's executable is there. */
-export function hasPlugin({ directory }: PluginOptions, type: string): boolean {
+export function hasPlugin({ directory }: Pick<PluginOptions, "directory">, type: string): boolean {
   return existsSync(join(directory, type));
 }
 
@@ -70,43 +75,57 @@ interface Outcome {
 }
 
 async function execute(
-  { directory, timeoutMs }: PluginOptions,
+  { directory, starter, timeoutMs }: PluginOptions,
   { command, config, environment, network, type }: PluginRun,
   signal: AbortSignal | undefined,
 ): Promise<Outcome> {
-  const timeout = AbortSignal.timeout(timeoutMs);
-  const child = spawn(join(directory, type), {
-    env: { ...process.env, ...environment, CNI_COMMAND: command, CNI_PATH: directory },
-    stdio: ["pipe", "pipe", "pipe"],
-    signal: signal === undefined ? timeout : AbortSignal.any([signal, timeout]),
-    killSignal: "SIGKILL",
-  });
+  const what = `the CNI plugin "${type}" of network "${network}"`;
+  throwIfCancelled(signal, `${what} at ${command}`);
+  const variables = { ...environment, CNI_COMMAND: command, CNI_PATH: directory };
+  const child = start(starter, join(directory, type), variables, what);
   // A plugin may end without having read its configuration; its exit says why.
   child.stdin.on("error", () => undefined);
   child.stdin.end(JSON.stringify(config));
   try {
-    const [stdout, stderr, [code, killer]] = await Promise.all([
-      readAll(child.stdout),
-      readAll(child.stderr),
-      once(child, "close") as Promise<[number | null, string | null]>,
-    ]);
-    return { code: code ?? killer ?? "unknown", stdout, stderr };
-  } catch (cause) {
-    const what = `the CNI plugin "${type}" of network "${network}"`;
-    if (signal?.aborted === true) {
-      throw new LightvmError("cancelled", `${what} was cancelled at ${command}`, { cause });
-    }
-    if (timeout.aborted) {
-      const limit = `${timeoutMs / 1000} s`;
-      throw new LightvmError(
-        "deadline-exceeded",
-        `${what} took longer than ${limit} at ${command}`,
-      );
-    }
-    throw new LightvmError("failed-precondition", `${what} cannot be run from ${directory}`, {
-      cause,
-    });
+    const wait = { signal, timeoutMs };
+    return await waitFor(outcomeOf(starter, child), `${what} at ${command}`, wait);
+  } catch (error) {
+    await kill(starter, child);
+    throw error;
   }
+}
+
+function start(
+  starter: ProcessStarter,
+  program: string,
+  variables: Readonly<Record<string, string>>,
+  what: string,
+): StartedFilter {
+  try {
+    return starter.startFilter(program, { ...ownEnvironment(), ...variables });
+  } catch (cause) {
+    throw new LightvmError("failed-precondition", `${what} cannot be run`, { cause });
+  }
+}
+
+function ownEnvironment(): Record<string, string> {
+  const set = Object.entries(process.env).filter((entry) => entry[1] !== undefined);
+  return Object.fromEntries(set as [string, string][]);
+}
+
+async function outcomeOf(starter: ProcessStarter, child: StartedFilter): Promise<Outcome> {
+  const [stdout, stderr] = await Promise.all([readAll(child.stdout), readAll(child.stderr)]);
+  const { exitCode, signal } = await untilReaped(starter, child.pid);
+  return { code: exitCode ?? signal ?? "unknown", stdout, stderr };
+}
+
+/** Returns when it is gone; what it has started itself may hold its pipes, which are closed. */
+async function kill(starter: ProcessStarter, child: StartedFilter): Promise<void> {
+  for (const stream of [child.stdin, child.stdout, child.stderr]) stream.destroy();
+  // A child that has not been reaped still has its number.
+  if (starter.reap(child.pid) !== undefined) return;
+  process.kill(child.pid, "SIGKILL");
+  await untilReaped(starter, child.pid);
 }
 
 async function readAll(stream: Readable): Promise<string> {

@@ -1,0 +1,65 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Starting a process, with real ones.
+
+use std::fs;
+use std::io::{Read, Write};
+use std::os::fd::AsRawFd;
+
+use nix::fcntl::{FcntlArg, fcntl};
+use nix::sys::wait::{WaitStatus, waitpid};
+
+#[path = "../src/spawn.rs"]
+mod spawn;
+
+#[test]
+fn a_child_has_its_log_and_its_control_socket_and_nothing_of_ours() {
+    let path = std::env::temp_dir().join(format!("lightvm-spawn-{}", std::process::id()));
+    let log = fs::File::create(&path).unwrap();
+    let ours = fcntl(&log, FcntlArg::F_DUPFD_CLOEXEC(200)).unwrap();
+    let script = "env; ls /proc/self/fd | tr '\\n' ' ' >&3; echo said; exit 7";
+    let arguments = vec!["-c".to_owned(), script.to_owned()];
+    let (pid, mut control) =
+        spawn::start_server("/bin/sh".into(), arguments, log.as_raw_fd()).unwrap();
+    let mut heard = String::new();
+    control.read_to_string(&mut heard).unwrap();
+    assert_eq!(waitpid(pid, None).unwrap(), WaitStatus::Exited(pid, 7));
+    let descriptors: Vec<i32> = heard
+        .split_whitespace()
+        .map(|n| n.parse().unwrap())
+        .collect();
+    assert!((0..4).all(|number| descriptors.contains(&number)));
+    assert!(!descriptors.contains(&ours));
+    let said = fs::read_to_string(&path).unwrap();
+    fs::remove_file(&path).unwrap();
+    // A shell sets these by itself.
+    let own = ["PWD=", "_=", "SHLVL=", "said"];
+    let foreign = |line: &&str| !own.iter().any(|prefix| line.starts_with(prefix));
+    assert_eq!(said.lines().find(foreign), None);
+    assert!(said.ends_with("said\n"));
+}
+
+#[test]
+fn a_filter_has_its_environment_and_pipes() {
+    let run = |program: &str, input: &str| {
+        let environment = vec!["A=b".to_owned()];
+        let (pid, mut pipes) = spawn::start_filter(program.into(), environment).unwrap();
+        pipes.input.write_all(input.as_bytes()).unwrap();
+        drop(pipes.input);
+        let (mut said, mut complained) = (String::new(), String::new());
+        pipes.output.read_to_string(&mut said).unwrap();
+        pipes.errors.read_to_string(&mut complained).unwrap();
+        assert_eq!(waitpid(pid, None).unwrap(), WaitStatus::Exited(pid, 0));
+        assert_eq!(complained, "");
+        said
+    };
+    assert_eq!(run("/usr/bin/env", ""), "A=b\n");
+    assert_eq!(run("/bin/cat", "words"), "words");
+}
+
+#[test]
+fn a_program_that_is_not_there_is_an_error_at_once() {
+    let log = fs::File::open("/dev/null").unwrap();
+    let error =
+        spawn::start_server("/nonexistent".into(), Vec::new(), log.as_raw_fd()).unwrap_err();
+    assert_eq!(error.kind(), std::io::ErrorKind::NotFound);
+}

@@ -1,0 +1,54 @@
+// SPDX-License-Identifier: Apache-2.0
+import type { Socket } from "node:net";
+import type { Readable, Writable } from "node:stream";
+import { setTimeout as delay } from "node:timers/promises";
+
+/** How a child has ended, as waitpid(2) tells it; both null when it was not our child any more. */
+export interface ProcessExit {
+  readonly exitCode: number | null;
+  readonly signal: NodeJS.Signals | null;
+}
+
+/** A child that is spoken with over a socket. */
+export interface StartedServer {
+  readonly pid: number;
+  /** The other end of its descriptor 3. */
+  readonly control: Socket;
+}
+
+/** A child that is spoken with over pipes. */
+export interface StartedFilter {
+  readonly pid: number;
+  readonly stdin: Writable;
+  readonly stdout: Readable;
+  readonly stderr: Readable;
+}
+
+/**
+ * Starts processes without copying this one first, which Node's own way does: a dom0 pays tens of
+ * milliseconds for it. What it starts is in this process's session.
+ */
+export interface ProcessStarter {
+  /**
+   * Starts a program with no environment, the descriptor `log` as its output, and a control socket as
+   * descriptor 3. Throws "unavailable" when it cannot be run.
+   */
+  startServer(program: string, args: readonly string[], log: number): StartedServer;
+  /** Starts a program without arguments. Throws "unavailable" when it cannot be run. */
+  startFilter(program: string, environment: Readonly<Record<string, string>>): StartedFilter;
+  /** How a child has ended, told once; undefined while it runs. */
+  reap(pid: number): ProcessExit | undefined;
+}
+
+/** Between two looks at a child that is about to end: at first, and at the most. */
+const LOOK_MS = 1;
+const LOOK_LATER_MS = 1000;
+
+/** Waits for the end of a child that has given up its connections, the first sign of an end. */
+export async function untilReaped(starter: ProcessStarter, pid: number): Promise<ProcessExit> {
+  for (let pauseMs = LOOK_MS; ; pauseMs = Math.min(2 * pauseMs, LOOK_LATER_MS)) {
+    const exit = starter.reap(pid);
+    if (exit !== undefined) return exit;
+    await delay(pauseMs, undefined, { ref: false });
+  }
+}
