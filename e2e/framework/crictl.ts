@@ -155,10 +155,9 @@ export class Crictl {
 
   /** ExecSync, with the output that the command gave. */
   async exec(container: string, command: readonly string[]): Promise<CommandResult> {
-    const result = await this.run(["exec", "--sync", container, ...command]);
-    // crictl puts a line end of its own behind each of the two.
-    const own = (text: string) => text.replace(/\n$/, "");
-    return { ...result, stdout: own(result.stdout), stderr: own(result.stderr) };
+    const { stdout, ...result } = await this.run(["exec", "--sync", container, ...command]);
+    // crictl prints both on its standard output, a line end of its own behind each.
+    return { ...result, stdout: stdout.replace(/\n\n$/, "") };
   }
 
   /** The container's CRI log file as it is. */
