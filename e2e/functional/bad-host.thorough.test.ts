@@ -90,7 +90,7 @@ describe("a host that cannot run a pod gives a clear answer, here too:", () => {
   });
 
   it("a kernel that is none", async () => {
-    await withSpoiltLibrary("echo none >guest/vmlinux-up", "", async () => {
+    await withSpoiltLibrary("head -c 4096 /dev/zero >guest/vmlinux-up", "", async () => {
       expect(await node.crictl.refusedPod({ name: "no-kernel" })).toMatch(
         /not a 64-bit x86 ELF executable/,
       );

@@ -70,6 +70,10 @@ describe("Status", () => {
       reason: "NodeCannotRunPods",
       message: "cannot ask Xen about the host",
     });
+    const { info } = await new CriClient(bench).status();
+    expect(JSON.parse(info["lightvm"] ?? "")).toMatchObject({
+      xen: { obstacle: "cannot ask Xen about the host" },
+    });
   });
 
   it("is not ready without a guest kernel, and says so", async () => {

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { describeError } from "../../shared/errors.ts";
+import type { Toolstack } from "../../toolstack/toolstack.ts";
 import type { NodeContext } from "../node-context.ts";
 import { runtimeVersion } from "./version.ts";
 
@@ -19,19 +20,28 @@ export function runtimeConditions(context: NodeContext): Condition[] {
 
 /** What only we know of the node, for people who look for a fault. */
 export function runtimeDetails({ config, pods, toolstack }: NodeContext): object {
-  const { xenVersion, freeMemoryBytes, totalMemoryBytes } = toolstack.host();
   return {
     ...runtimeVersion(),
-    xen: {
-      version: xenVersion,
-      freeMemoryBytes: Number(freeMemoryBytes),
-      totalMemoryBytes: Number(totalMemoryBytes),
-    },
+    xen: xenDetails(toolstack),
     sandboxes: pods.sandboxes().length,
     containers: pods.containers().length,
     vm: config.vm,
     pool: toolstack.pool(),
   };
+}
+
+/** Or why there is nothing to tell: the rest is of use then, too. */
+function xenDetails(toolstack: Toolstack): object {
+  try {
+    const { xenVersion, freeMemoryBytes, totalMemoryBytes } = toolstack.host();
+    return {
+      version: xenVersion,
+      freeMemoryBytes: Number(freeMemoryBytes),
+      totalMemoryBytes: Number(totalMemoryBytes),
+    };
+  } catch (error) {
+    return { obstacle: describeError(error) };
+  }
 }
 
 /** The reason is the one that kubelet's users know from other runtimes. */
