@@ -32,7 +32,8 @@ describe("the memory of a pod without a limit", () => {
   });
 
   it("is what a small pod needs at first", async () => {
-    expect(await given()).toBeLessThanOrEqual(22);
+    // 20, what the devices share, and one large page if the kernel has begun to reclaim.
+    expect(await given()).toBeLessThanOrEqual(24);
   });
 
   it("shows programs what they may use, not what is there", async () => {
@@ -67,7 +68,7 @@ it("a pod's limit is all for its containers: the VM has room for itself beside i
   const sandbox = await node.crictl.runPod(pod);
   const container = { name: "c", image: node.busybox, command: ["sleep", "1000"], linux };
   const id = await node.crictl.start(sandbox, container, pod);
-  const fill = ["dd", "if=/dev/zero", "of=/dev/shm/fill", "bs=1M", "count=28"];
+  const fill = ["dd", "if=/dev/zero", "of=/dev/shm/fill", "bs=1M", "count=24"];
   expect(await node.crictl.exec(id, fill)).toMatchObject({ code: 0 });
   const { stdout } = await node.crictl.exec(id, ["cat", "/proc/meminfo"]);
   // The VM was not full either: what makes its own programs go on is still there.
