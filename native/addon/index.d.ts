@@ -27,6 +27,8 @@ export interface DomainInfo {
 /** Every call throws or rejects with one line that says what Xen or the system refused. */
 export function hostInfo(): HostInfo;
 export function listDomains(): DomainInfo[];
+/** A number that stays the same while no domain comes or goes, begins to go, or ends. */
+export function domainsState(): bigint;
 /** For how many nanoseconds the domain has run before the call returned. */
 export function unpauseDomain(domid: number): bigint;
 export function pauseDomain(domid: number): void;

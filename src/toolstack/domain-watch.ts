@@ -11,22 +11,23 @@ interface Watched {
   readonly onGone: (fate: DomainFate) => void;
 }
 
+type DomainSource = Pick<Hypervisor, "domainsState" | "listDomains">;
+
 /**
  * Notices domains that end without a word (a crash, a triple fault, somebody's `xl destroy`): one
- * hypercall an interval, for all domains together. In the common case the VMM has said so before.
+ * hypercall an interval, for all domains together, and a look at each when something has changed. In
+ * the common case the VMM has said so before.
  */
 export class DomainWatch {
-  readonly #hypervisor: Pick<Hypervisor, "listDomains">;
+  readonly #hypervisor: DomainSource;
   readonly #logger: Logger;
   readonly #intervalMs: number;
   readonly #watched = new Set<Watched>();
   #timer: NodeJS.Timeout | undefined;
+  /** What Xen's domains were like at the last look; undefined when there is something new to look for. */
+  #seen: bigint | undefined;
 
-  constructor(
-    hypervisor: Pick<Hypervisor, "listDomains">,
-    logger: Logger,
-    intervalMs: number = 1000,
-  ) {
+  constructor(hypervisor: DomainSource, logger: Logger, intervalMs: number = 1000) {
     this.#hypervisor = hypervisor;
     this.#logger = logger;
     this.#intervalMs = intervalMs;
@@ -36,6 +37,7 @@ export class DomainWatch {
   watch(domid: number, uuid: string, onGone: (fate: DomainFate) => void): Disposable {
     const watched: Watched = { domid, uuid, onGone };
     this.#watched.add(watched);
+    this.#seen = undefined;
     this.#arm();
     return { [Symbol.dispose]: () => void this.#watched.delete(watched) };
   }
@@ -54,8 +56,13 @@ export class DomainWatch {
     if (this.#watched.size === 0) return;
     let domains: ReturnType<Hypervisor["listDomains"]>;
     try {
+      const state = this.#hypervisor.domainsState();
+      if (state === this.#seen) return;
+      // Before the list: what changes in between is looked for once more.
+      this.#seen = state;
       domains = this.#hypervisor.listDomains();
     } catch (error) {
+      this.#seen = undefined;
       this.#logger.warn({ error }, "cannot look after the domains");
       return;
     }

@@ -24,6 +24,7 @@ function addon(overrides: Partial<Addon>): Addon {
   return {
     hostInfo: refuse,
     listDomains: () => [domain],
+    domainsState: refuse,
     unpauseDomain: refuse,
     pauseDomain: refuse,
     destroyDomain: async () => refuse(),

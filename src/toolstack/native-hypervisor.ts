@@ -9,6 +9,7 @@ import type { VolumeOptions } from "./volume-host.ts";
 export interface Addon {
   hostInfo(): HypervisorInfo;
   listDomains(): AddonDomain[];
+  domainsState(): bigint;
   unpauseDomain(domid: number): bigint;
   pauseDomain(domid: number): void;
   destroyDomain(domid: number): Promise<void>;
@@ -72,6 +73,10 @@ export class NativeHypervisor implements Hypervisor {
 
   info(): HypervisorInfo {
     return attempt("ask Xen about the host", () => this.#addon.hostInfo());
+  }
+
+  domainsState(): bigint {
+    return attempt("list the domains", () => this.#addon.domainsState());
   }
 
   listDomains(): DomainInfo[] {

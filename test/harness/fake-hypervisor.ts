@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+import { createHash } from "node:crypto";
 import { once } from "node:events";
 import { mkdirSync, readdirSync, readFileSync, readlinkSync, rmSync, writeFileSync } from "node:fs";
 import { connect } from "node:net";
@@ -46,6 +47,14 @@ export class FakeHypervisor implements Hypervisor {
       hap: true,
       cpus: 2,
     };
+  }
+
+  domainsState(): bigint {
+    const facts = this.listDomains().map(({ domid, uuid, dying, shutdown }) =>
+      [domid, uuid, dying, shutdown].join(),
+    );
+    const digest = createHash("sha256").update(facts.join(";")).digest();
+    return digest.readBigUInt64LE();
   }
 
   listDomains(): DomainInfo[] {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! What `src/toolstack/native-hypervisor.ts` asks of Xen.
 
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::{Mutex, PoisonError};
 
 use lightvm_xen::Hypervisor;
@@ -74,6 +75,17 @@ pub fn host_info() -> napi::Result<HostInfo> {
 pub fn list_domains() -> napi::Result<Vec<DomainInfo>> {
     let domains = hypervisor()?.list_domains().map_err(failure)?;
     Ok(domains.into_iter().map(domain_info).collect())
+}
+
+/// A number that stays the same while no domain comes or goes, begins to go, or ends.
+#[napi]
+pub fn domains_state() -> napi::Result<BigInt> {
+    let mut hasher = DefaultHasher::new();
+    for domain in hypervisor()?.list_domains().map_err(failure)? {
+        (domain.domid, domain.uuid).hash(&mut hasher);
+        (domain.dying, domain.shutdown_reason).hash(&mut hasher);
+    }
+    Ok(hasher.finish().into())
 }
 
 /// Lets a domain run that was paused once; returns for how many nanoseconds it has run meanwhile.
