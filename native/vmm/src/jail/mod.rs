@@ -6,6 +6,8 @@
 //! connections, over which more files come.
 
 mod privileges;
+#[cfg(test)]
+mod rules;
 mod seccomp;
 
 use std::fmt;

@@ -1,0 +1,26 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Compiles the list of system calls that a VMM may make.
+
+#[path = "src/jail/rules.rs"]
+mod rules;
+
+use std::error::Error;
+use std::fmt::Write;
+use std::path::PathBuf;
+
+use seccompiler::SeccompAction;
+
+fn main() -> Result<(), Box<dyn Error>> {
+    println!("cargo::rerun-if-changed=src/jail/rules.rs");
+    let mut array = String::from("[\n");
+    for instruction in rules::compile(SeccompAction::KillProcess)? {
+        let seccompiler::sock_filter { code, jt, jf, k } = instruction;
+        writeln!(
+            array,
+            "sock_filter {{ code: {code}, jt: {jt}, jf: {jf}, k: {k} }},"
+        )?;
+    }
+    array.push(']');
+    let output = PathBuf::from(std::env::var("OUT_DIR")?).join("filter.rs");
+    Ok(std::fs::write(output, array)?)
+}

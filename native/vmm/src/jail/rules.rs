@@ -1,0 +1,116 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The system calls that are left to a VMM once its domain is built.
+//!
+//! The list holds what the event loop needs and nothing that gives a new descriptor except
+//! accepting connections and receiving files from lightvmd: no open, no socket, no exec, no clone,
+//! no executable memory. Of Xen's requests it has ringing, and mapping the memory that the guest
+//! gets later; the kernel holds both to the one domain.
+//!
+//! The build script compiles the list, so that no VMM spends its start on that.
+
+use std::collections::BTreeMap;
+
+use libc::{c_int, c_long};
+use seccompiler::{
+    BpfProgram, SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompFilter,
+    SeccompRule, TargetArch,
+};
+
+/// Calls that are allowed whatever their arguments are.
+const ALLOWED: &[c_long] = &[
+    // Descriptors that we hold
+    libc::SYS_read,
+    libc::SYS_readv,
+    libc::SYS_pread64,
+    libc::SYS_preadv,
+    libc::SYS_preadv2,
+    libc::SYS_write,
+    libc::SYS_writev,
+    libc::SYS_pwrite64,
+    libc::SYS_lseek,
+    libc::SYS_fstat,
+    libc::SYS_close,
+    // lightvmd's connections
+    libc::SYS_accept4,
+    libc::SYS_recvfrom,
+    libc::SYS_recvmsg,
+    libc::SYS_sendto,
+    libc::SYS_sendmsg,
+    libc::SYS_shutdown,
+    // The event loop
+    libc::SYS_epoll_ctl,
+    libc::SYS_epoll_wait,
+    libc::SYS_epoll_pwait,
+    libc::SYS_epoll_pwait2,
+    libc::SYS_poll,
+    libc::SYS_ppoll,
+    libc::SYS_clock_gettime,
+    libc::SYS_getrandom,
+    // Memory, as the allocator and the unmapping of the guest need it
+    libc::SYS_brk,
+    libc::SYS_munmap,
+    libc::SYS_mremap,
+    libc::SYS_madvise,
+    libc::SYS_futex,
+    // The end
+    libc::SYS_rt_sigreturn,
+    libc::SYS_rt_sigprocmask,
+    libc::SYS_sigaltstack,
+    libc::SYS_exit,
+    libc::SYS_exit_group,
+];
+
+/// `IOCTL_EVTCHN_UNBIND` and `IOCTL_EVTCHN_NOTIFY` of Linux' <xen/evtchn.h>: `_IOC(0, 'E', n, 4)`.
+/// The kernel holds both to the ports that this descriptor has bound.
+const EVTCHN_UNBIND: u64 = 0x0004_4503;
+const EVTCHN_NOTIFY: u64 = 0x0004_4504;
+/// `IOCTL_PRIVCMD_MMAPBATCH_V2`, as `lightvm_xen` makes it.
+pub(crate) const MMAP_BATCH: u64 = 0x0020_5004;
+
+/// The program that lets the calls of the list pass and answers any other with `violation`.
+pub(crate) fn compile(violation: SeccompAction) -> Result<BpfProgram, seccompiler::BackendError> {
+    let mut rules: BTreeMap<i64, Vec<SeccompRule>> =
+        ALLOWED.iter().map(|&call| (call, Vec::new())).collect();
+    let executable = masked(2, libc::PROT_EXEC, 0)?;
+    rules.insert(libc::SYS_mmap, vec![executable]);
+    let of_descriptor = masked(2, libc::AT_EMPTY_PATH, libc::AT_EMPTY_PATH)?;
+    rules.insert(libc::SYS_statx, vec![of_descriptor]);
+    let ioctls: Result<Vec<_>, _> = [EVTCHN_NOTIFY, EVTCHN_UNBIND, MMAP_BATCH]
+        .into_iter()
+        .map(|request| exactly(1, request))
+        .collect();
+    rules.insert(libc::SYS_ioctl, ioctls?);
+    let commands = [libc::F_GETFD, libc::F_GETFL, libc::F_SETFL];
+    let commands: Result<Vec<_>, _> = commands
+        .iter()
+        .map(|&command| exactly(1, u64::from(command.unsigned_abs())))
+        .collect();
+    rules.insert(libc::SYS_fcntl, commands?);
+    SeccompFilter::new(rules, violation, SeccompAction::Allow, TargetArch::x86_64)?.try_into()
+}
+
+/// A rule: the bits `mask` of argument `index` are `value`.
+fn masked(index: u8, mask: c_int, value: c_int) -> Result<SeccompRule, seccompiler::BackendError> {
+    let (mask, value) = (
+        u64::from(mask.unsigned_abs()),
+        u64::from(value.unsigned_abs()),
+    );
+    let compare = SeccompCmpOp::MaskedEq(mask);
+    SeccompRule::new(vec![SeccompCondition::new(
+        index,
+        SeccompCmpArgLen::Dword,
+        compare,
+        value,
+    )?])
+}
+
+/// A rule: the lower half of argument `index` is `value`.
+fn exactly(index: u8, value: u64) -> Result<SeccompRule, seccompiler::BackendError> {
+    let compare = SeccompCmpOp::Eq;
+    SeccompRule::new(vec![SeccompCondition::new(
+        index,
+        SeccompCmpArgLen::Dword,
+        compare,
+        value,
+    )?])
+}
