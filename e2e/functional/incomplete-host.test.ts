@@ -28,7 +28,7 @@ interface RuntimeStatus {
   };
 }
 
-describe("a host that cannot run a pod gives a clear answer, here too:", () => {
+describe("a host that lacks something gives a clear answer:", () => {
   let node: NodeUnderTest;
   beforeAll(async () => {
     node = await NodeUnderTest.start();
