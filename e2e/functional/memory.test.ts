@@ -41,6 +41,12 @@ describe("the memory of a pod without a limit", () => {
     expect(Number(/\d+/.exec(stdout)?.[0])).toBeGreaterThan(50 * 1024);
   });
 
+  it("does not bound by its first few MiB how many processes there may be", async () => {
+    const limits = "ulimit -u; cat /proc/sys/kernel/threads-max";
+    const { stdout } = await node.crictl.exec(container, ["sh", "-c", limits]);
+    expect(stdout).toBe("unlimited\n32768\n");
+  });
+
   it("grows with what the pod uses", async () => {
     const before = await given();
     const fill = "dd if=/dev/urandom of=/dev/shm/fill bs=1M count=20";

@@ -25,6 +25,9 @@ const HOST_DEADLINE: Duration = Duration::from_secs(10);
 /// How long the host may take to fetch the last messages.
 const GOODBYE_DEADLINE: Duration = Duration::from_secs(2);
 
+/// Threads of a guest: as many as there are pids.
+const MAX_THREADS: u64 = 32_768;
+
 /// Type, target and options of the guest's own mounts, in order.
 const MOUNTS: [(&str, &str, &std::ffi::CStr); 8] = [
     ("devtmpfs", "/dev", c"mode=0755"),
@@ -85,7 +88,25 @@ fn prepare() -> Result<(), CallError> {
         maximum: Some(524_288),
     };
     setrlimit(Resource::Nofile, nofile).during("limit open files")?;
+    lift_limits_of_a_small_start()?;
     loopback_up().during("turn the loopback interface on")
+}
+
+/// The kernel has sized these by the memory that it booted with, which is but a part of what the guest
+/// can have: 35 processes a user. How many a container may have is its cgroup's to say.
+fn lift_limits_of_a_small_start() -> Result<(), CallError> {
+    fs::write("/proc/sys/kernel/threads-max", MAX_THREADS.to_string()).during("allow threads")?;
+    let unlimited = Rlimit {
+        current: None,
+        maximum: None,
+    };
+    setrlimit(Resource::Nproc, unlimited).during("allow processes")?;
+    let half = Some(MAX_THREADS / 2);
+    let sigpending = Rlimit {
+        current: half,
+        maximum: half,
+    };
+    setrlimit(Resource::Sigpending, sigpending).during("allow pending signals")
 }
 
 /// Puts a second mount of the initial root on top of it. pivot_root, which every container needs,
