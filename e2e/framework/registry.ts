@@ -11,6 +11,13 @@ export interface RegistryAccount {
   readonly passwordHash: string;
 }
 
+/** The one account of registries in tests. */
+export const ACCOUNT: RegistryAccount = {
+  username: "somebody",
+  password: "correct horse",
+  passwordHash: "$2b$04$qBnWHWhq8GqMdMdO0ek3YOCtxg5jgSVgaKC9i35FUpgjxek6NjKKu",
+};
+
 export interface RegistryOptions {
   /** On the loopback of the box; 5000 unless told. */
   readonly port?: number;

@@ -2,17 +2,11 @@
 import { randomBytes } from "node:crypto";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import { NodeUnderTest } from "../framework/node-under-test.ts";
-import { Registry, type RegistryAccount } from "../framework/registry.ts";
+import { ACCOUNT, Registry } from "../framework/registry.ts";
 import { tracesOfPods } from "../framework/traces.ts";
 
 const MIB = 1024 * 1024;
 const IMAGES = "/var/lib/lightvm/images";
-
-const ACCOUNT: RegistryAccount = {
-  username: "somebody",
-  password: "correct horse",
-  passwordHash: "$2b$04$qBnWHWhq8GqMdMdO0ek3YOCtxg5jgSVgaKC9i35FUpgjxek6NjKKu",
-};
 
 describe("an image that cannot be had gets a clear answer:", () => {
   let node: NodeUnderTest;
