@@ -1,0 +1,148 @@
+// SPDX-License-Identifier: Apache-2.0
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { LightvmError } from "../../src/shared/errors.ts";
+import type { CommandResult } from "../box/ssh.ts";
+import type { PodOptions } from "../framework/crictl.ts";
+import { NodeUnderTest } from "../framework/node-under-test.ts";
+import { tracesOfPods } from "../framework/traces.ts";
+
+/** How often lightvmd is killed. */
+const KILLS = Number(process.env["LIGHTVM_KILLS"] ?? 20);
+/** Pods that are made, used and removed side by side, over and over. */
+const WORKERS = 3;
+/** The longest that lightvmd lives, milliseconds. */
+const LIFE_MS = 6000;
+/** A kill, a start under emulation and the work in between. */
+const PER_KILL_MS = 60_000;
+
+/** What crictl says when lightvmd is gone or goes away; an answer of lightvmd's has none of it. */
+const GONE =
+  /connection refused|connect: no such file|error reading from server|connection error|context deadline exceeded/;
+
+interface Listed {
+  readonly items?: readonly { readonly id: string; readonly state: string }[];
+  readonly containers?: readonly { readonly id: string; readonly state: string }[];
+}
+interface Inspected {
+  readonly status: { readonly state: string; readonly exitCode?: number };
+}
+
+const COUNT = "i=0; while :; do echo line $i; i=$((i+1)); sleep 1; done";
+/** Ends with a code of its own when it is asked to. */
+const EXITS_7 = "trap 'exit 7' TERM; while :; do sleep 1; done";
+
+/**
+ * lightvmd is killed with -9 at moments that nobody chose, while crictl makes, uses and removes pods.
+ * A client that lost its answer looks at what there is, as kubelet does, and goes on from there.
+ */
+describe("lightvmd that is killed again and again under load", () => {
+  const pod = { name: "standing" };
+  const bystander = { name: "bystander", image: "", command: ["sh", "-c", COUNT] };
+  let node: NodeUnderTest;
+  let standing: string;
+  let counting: string;
+  let traces: readonly string[];
+
+  beforeAll(async () => {
+    node = await NodeUnderTest.start();
+    await node.crictl.must(["pull", node.busybox], 120_000);
+    standing = await node.crictl.runPod(pod);
+    counting = await node.crictl.start(standing, { ...bystander, image: node.busybox }, pod);
+    traces = await tracesOfPods(node.box);
+  });
+  afterAll(async () => {
+    await node.crictl.removePod(standing);
+    expect(await tracesOfPods(node.box)).toEqual(node.tracesBefore);
+    await node[Symbol.asyncDispose]();
+  });
+
+  /** crictl until it has an answer that is lightvmd's; `again` = whether an answer was lost before. */
+  async function answered(
+    words: (again: boolean) => Promise<readonly string[] | undefined>,
+  ): Promise<CommandResult | undefined> {
+    for (let again = false; ; again = true) {
+      const call = await words(again);
+      if (call === undefined) return undefined;
+      const result = await node.crictl.run(call, 120_000);
+      if (result.code === 0) return result;
+      if (!GONE.test(result.stderr)) {
+        throw new LightvmError("internal", `crictl ${call.join(" ")}: ${result.stderr}`);
+      }
+    }
+  }
+
+  async function asked<T>([verb = "", ...args]: readonly string[]): Promise<T> {
+    const result = await answered(async () => [verb, "-o", "json", ...args]);
+    return JSON.parse(result?.stdout ?? "") as T;
+  }
+
+  /** Runs a step whose answer may be lost: `done` looks whether it was taken in spite of that. */
+  async function step(words: readonly string[], done: () => Promise<boolean>): Promise<void> {
+    await answered(async (again) => (again && (await done()) ? undefined : words));
+  }
+
+  const podsNamed = async (name: string) =>
+    (await asked<Listed>(["pods", "--name", `^${name}$`])).items ?? [];
+  const containersOf = async (sandbox: string) =>
+    (await asked<Listed>(["ps", "-a", "--pod", sandbox])).containers ?? [];
+
+  /** One pod from its creation to its removal, with everything that it must have been seen to do. */
+  async function lifeOf(own: PodOptions): Promise<void> {
+    const { crictl } = node;
+    const container = { name: "worker", image: node.busybox, command: ["sh", "-c", EXITS_7] };
+    await step(
+      await crictl.runPodArguments(own),
+      async () => (await podsNamed(own.name)).length > 0,
+    );
+    const [sandbox] = await podsNamed(own.name);
+    expect(sandbox).toMatchObject({ state: "SANDBOX_READY" });
+    const { id: sandboxId = "" } = sandbox ?? {};
+    const create = await crictl.createArguments(sandboxId, container, own);
+    await step(create, async () => (await containersOf(sandboxId)).length > 0);
+    const [created] = await containersOf(sandboxId);
+    const { id = "" } = created ?? {};
+    const state = async () => (await asked<Inspected>(["inspect", id])).status;
+    await step(["start", id], async () => (await state()).state === "CONTAINER_RUNNING");
+    const echo = await answered(async () => ["exec", "--sync", id, "echo", own.name]);
+    expect(echo?.stdout).toBe(`${own.name}\n`);
+    await step(["stop", "--timeout", "60", id], async () => false);
+    expect(await state()).toMatchObject({ state: "CONTAINER_EXITED", exitCode: 7 });
+    await step(["rmp", "-f", sandboxId], async () => (await podsNamed(own.name)).length === 0);
+    expect(await podsNamed(own.name)).toEqual([]);
+  }
+
+  it(`has all pods right after ${KILLS} kills`, { timeout: KILLS * PER_KILL_MS }, async () => {
+    let killing = true;
+    let lives = 0;
+    const worker = async (number: number) => {
+      for (let n = 0; killing; n += 1) {
+        await lifeOf({ name: `load-${number}-${n}` });
+        lives += 1;
+      }
+    };
+    const killer = async () => {
+      try {
+        for (let kills = 0; kills < KILLS; kills += 1) {
+          const life = Math.random() * LIFE_MS;
+          await new Promise((resolve) => setTimeout(resolve, life));
+          await node.daemon.end("KILL");
+          await node.daemon.start();
+        }
+      } finally {
+        killing = false;
+      }
+    };
+    await Promise.all([killer(), ...Array.from({ length: WORKERS }, (_, n) => worker(n))]);
+    expect(lives).toBeGreaterThanOrEqual(WORKERS);
+    expect(await tracesOfPods(node.box)).toEqual(traces);
+    expect(await node.crictl.must(["ps", "-a", "-q", "--no-trunc"])).toBe(counting);
+    expect(await node.crictl.must(["pods", "-q", "--no-trunc"])).toBe(standing);
+  });
+
+  it("loses no line of the log of a container that ran all the while", async () => {
+    const log = await node.crictl.rawLog({ ...bystander, image: node.busybox }, pod);
+    const numbers = [...log.matchAll(/ F line (\d+)$/gm)].map(([, number]) => Number(number));
+    expect(numbers.length).toBeGreaterThan(KILLS);
+    expect(numbers).toEqual(numbers.map((_, index) => index));
+  });
+});
