@@ -13,6 +13,9 @@ const TARGET = "x86_64-unknown-linux-gnu";
 
 /** Our unikernels, each a file with this name in the result's directory. */
 export const UNIKERNELS = ["noop", "daytime"] as const;
+/** One that tests have beside them, and no node. */
+export const HOSTILE = "hostile";
+const ALL = [...UNIKERNELS, HOSTILE];
 
 /**
  * Nothing of an operating system is linked, addresses are those of the linker script, and an exception
@@ -32,7 +35,7 @@ const FLAGS = [
 const BUILD = `
 cd /src/native/unikernels
 export CARGO_TARGET_DIR=/target/unikernels RUSTFLAGS="${FLAGS.join(" ")}"
-cargo build --locked --release --target ${TARGET} ${UNIKERNELS.map((name) => `-p ${name}`).join(" ")}
+cargo build --locked --release --target ${TARGET} ${ALL.map((name) => `-p ${name}`).join(" ")}
 `;
 
 /** Everything that decides what cargo makes of them. */
@@ -53,7 +56,7 @@ export async function unikernels(): Promise<string> {
   const root = await buildRoot();
   return await cached("unikernels", [root, BUILD, ...(await sources())], async (directory) => {
     await runInDebian(root, BUILD, { binds: await cargoBinds() });
-    for (const name of UNIKERNELS) {
+    for (const name of ALL) {
       const built = join(cacheDirectory, "cargo/target/unikernels", TARGET, "release", name);
       await copyFile(built, join(directory, name));
     }

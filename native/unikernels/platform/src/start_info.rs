@@ -78,7 +78,7 @@ impl StartInfo {
     }
 
     /// Address of the first free page behind all memory below 4 GiB.
-    pub(crate) fn end_of_memory(&self) -> u64 {
+    pub fn end_of_memory(&self) -> u64 {
         self.end_of_memory
     }
 }

@@ -1,0 +1,112 @@
+// SPDX-License-Identifier: Apache-2.0
+import { readFile } from "node:fs/promises";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { HOSTILE, unikernels } from "../../native/build/unikernels.ts";
+import { unikernelImage } from "../../src/image/unikernel-image.ts";
+import { NodeUnderTest } from "../framework/node-under-test.ts";
+import { tracesOfPods } from "../framework/traces.ts";
+
+/** As the box has it, but guests are given no minute to answer; `seed` decides what a hostile one does. */
+const config = (seed: number) => `
+[vm]
+kernel_arguments = "seed=${seed}"
+boot_timeout_seconds = 10
+vmm_timeout_seconds = 60
+[image.registries."127.0.0.1:5000"]
+plain_http = true
+`;
+const KERNEL = "/usr/lib/lightvm/guest/vmlinux-up";
+const HOSTILE_KERNEL = "/run/hostile";
+
+/** A failure can be had again by its seed. */
+const SEEDS = [1, 2, 3];
+
+interface ContainerStatus {
+  readonly status: { readonly state: string; readonly exitCode?: number };
+}
+
+/**
+ * `native/unikernels/hostile` lies in its rings and vsock packets, writes nonsense on every page that it
+ * shares, and floods bells. Its pod may end, or be of no use; nothing else may happen.
+ */
+describe("a guest that attacks its VMM", () => {
+  const pod = { name: "bystander" };
+  let node: NodeUnderTest;
+  let sandbox: string;
+  let bystander: string;
+  let traces: readonly string[];
+
+  beforeAll(async () => {
+    node = await NodeUnderTest.start();
+    await node.crictl.must(["pull", node.busybox], 120_000);
+    sandbox = await node.crictl.runPod(pod);
+    const container = { name: "bystander", image: node.busybox, command: ["sleep", "10000"] };
+    bystander = await node.crictl.start(sandbox, container, pod);
+    const input = await readFile(join(await unikernels(), HOSTILE));
+    await node.box.exec(`cat >${HOSTILE_KERNEL}`, { input });
+    traces = await tracesOfPods(node.box);
+  });
+  afterAll(async () => {
+    await node.crictl.removePod(sandbox);
+    expect(await tracesOfPods(node.box)).toEqual(node.tracesBefore);
+    await node.box.exec(`rm ${HOSTILE_KERNEL}`);
+    await node[Symbol.asyncDispose]();
+  });
+
+  const othersLive = async () =>
+    expect(await node.crictl.exec(bystander, ["echo", "alive"])).toMatchObject({
+      code: 0,
+      stdout: "alive\n",
+    });
+
+  it.each(SEEDS)("gets no further with a pod's devices, seed %i", async (seed) => {
+    await node.daemon.end();
+    await node.daemon.start({ config: config(seed) });
+    // In place of Linux it has what Linux has: vsock and entropy, with their queues.
+    const own = { name: `hostile-${seed}` };
+    const refused = await withKernel(async () => await node.crictl.refusedPod(own));
+    expect(refused).toMatch(/the VM did not boot/);
+    // A VMM may end its guest, or end with it and say why; nothing that its guest does kills it.
+    expect(refused).not.toMatch(/was ended by SIG|panicked/);
+    await othersLive();
+    expect(await tracesOfPods(node.box)).toEqual(traces);
+  });
+
+  it("gets no further with a unikernel's, and is stopped when its time is over", async () => {
+    const kernel = await readFile(join(await unikernels(), HOSTILE));
+    const unikernel = {
+      kernel: "/hostile",
+      commandLine: "seed=4",
+      memoryBytes: 16 * 2 ** 20,
+      signOfLife: "sysctl",
+    } as const;
+    const image = await node.registry.push("hostile", "1", unikernelImage(kernel, unikernel));
+    await node.crictl.must(["pull", image], 120_000);
+    const own = { name: "hostile", annotations: { "io.lightvm/unikernel": "true" } };
+    const hostile = await node.crictl.runPod(own);
+    const container = { name: "hostile", image };
+    const id = await node.crictl.start(hostile, container, own);
+    await othersLive();
+    expect(await node.crictl.rawLog(container, own)).toMatch(/hostile: seed=4$/m);
+    await node.crictl.must(["stop", "--timeout", "5", id], 120_000);
+    const { status } = await node.crictl.json<ContainerStatus>(["inspect", id]);
+    expect(status.state).toBe("CONTAINER_EXITED");
+    // It said that it goes, was found out, or had to be killed; 255 would be a VMM that has died.
+    expect([0, 134, 137]).toContain(status.exitCode);
+    await node.crictl.removePod(hostile);
+    await othersLive();
+    expect(await tracesOfPods(node.box)).toEqual(traces);
+  });
+
+  /** New VMs boot the hostile guest in the place of Linux for the time of `work`. */
+  async function withKernel<T>(work: () => Promise<T>): Promise<T> {
+    const { code, stderr } = await node.box.exec(`mount --bind ${HOSTILE_KERNEL} ${KERNEL}`);
+    if (code !== 0) throw new Error(stderr);
+    try {
+      return await work();
+    } finally {
+      await node.box.exec(`umount ${KERNEL}`);
+    }
+  }
+});
