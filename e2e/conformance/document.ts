@@ -23,8 +23,8 @@ export function conformanceDocument(critestVersion: string, runs: readonly Run[]
   return [
     "# CRI conformance",
     "",
-    `Written by \`npm run conformance\`; do not edit. critest ${critestVersion} on both runtimes in the same dom0`,
-    "(Debian 13 on Xen 4.20 in QEMU), with the same images from the same registry and the same network.",
+    `Written by \`npm run conformance\`; do not edit. critest ${critestVersion} in one dom0 (Debian 13 on`,
+    "Xen 4.20 in QEMU); each runtime below had the same images from the same registry and the same network.",
     "✓ passed, ✗ failed, – skipped.",
     "",
     ...head(""),
