@@ -2,7 +2,7 @@
 //! The VMM as a process on a machine without Xen: what lightvmd sees of it from outside.
 
 use std::fs::File;
-use std::io::{Read, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
@@ -65,7 +65,11 @@ impl Client {
                 return message.body.unwrap();
             }
             let mut buffer = [0; 4096];
-            let count = self.socket.read(&mut buffer).unwrap();
+            let count = match self.socket.read(&mut buffer) {
+                // A read with a time limit is not taken up again after a signal (signal(7)).
+                Err(error) if error.kind() == ErrorKind::Interrupted => continue,
+                count => count.unwrap(),
+            };
             assert!(count > 0, "the VMM closed the connection");
             self.decoder.push(&buffer[..count]);
         }
