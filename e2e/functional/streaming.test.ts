@@ -38,8 +38,8 @@ describe("crictl, which streams as kubelet does,", () => {
   });
 
   it("gives a command a terminal of the client's size", async () => {
-    // The size comes behind the start, as with every runtime.
-    const inPod = "tty; until busybox stty size 2>/dev/null; do sleep 1; done";
+    // The size comes behind the start, as with every runtime; until then stty fails with exit code 0.
+    const inPod = "tty; until busybox stty size 2>/dev/null | grep .; do sleep 1; done";
     const command = `stty rows 33 cols 111; crictl exec -it ${main} sh -c ${quoted(inPod)}`;
     const { stdout } = await inBox(`script -qec ${quoted(command)} /dev/null </dev/null`);
     expect(stdout).toContain("33 111\r\n");

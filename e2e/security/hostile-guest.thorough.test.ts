@@ -48,10 +48,10 @@ describe("a guest that attacks its VMM", () => {
     traces = await tracesOfPods(node.box);
   });
   afterAll(async () => {
+    await using _node = node;
     await node.crictl.removePod(sandbox);
-    expect(await tracesOfPods(node.box)).toEqual(node.tracesBefore);
     await node.box.exec(`rm ${HOSTILE_KERNEL}`);
-    await node[Symbol.asyncDispose]();
+    expect(await tracesOfPods(node.box)).toEqual(node.tracesBefore);
   });
 
   const othersLive = async () =>
