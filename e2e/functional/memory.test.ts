@@ -74,11 +74,11 @@ it("a pod's limit is all for its containers: the VM has room for itself beside i
   const sandbox = await node.crictl.runPod(pod);
   const container = { name: "c", image: node.busybox, command: ["sleep", "1000"], linux };
   const id = await node.crictl.start(sandbox, container, pod);
-  const fill = ["dd", "if=/dev/zero", "of=/dev/shm/fill", "bs=1M", "count=24"];
-  expect(await node.crictl.exec(id, fill)).toMatchObject({ code: 0 });
-  const { stdout } = await node.crictl.exec(id, ["cat", "/proc/meminfo"]);
-  // The VM was not full either: what makes its own programs go on is still there.
-  const available = Number(/MemAvailable: +(\d+) kB/.exec(stdout)?.[1]) * 1024;
-  expect(available).toBeGreaterThan(2 * MIB);
-  await node.crictl.removePod(sandbox);
+  // One process with nearly all of it in one buffer; /dev/shm would hold half of the VM's at the most.
+  const fill = ["dd", "if=/dev/zero", "of=/dev/null", "bs=29M", "count=1"];
+  try {
+    expect(await node.crictl.exec(id, fill)).toMatchObject({ code: 0 });
+  } finally {
+    await node.crictl.removePod(sandbox);
+  }
 });
