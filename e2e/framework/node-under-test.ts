@@ -75,6 +75,8 @@ export class NodeUnderTest implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
+    // Of a test that failed: it is not to fail those behind it.
+    await this.crictl.run(["rmp", "--force", "--all"], 120_000);
     await this.daemon.end();
     await this.registry[Symbol.asyncDispose]();
     await this.box.exec("rm -rf /var/log/pods /tmp/*.json");
