@@ -10,6 +10,7 @@ export default defineConfig({
     include: ["e2e/{functional,security}/**/*.test.ts", "e2e/performance/*.test.ts"],
     exclude: thorough ? [] : ["**/*.thorough.test.ts"],
     globalSetup: "e2e/framework/box-for-tests.ts",
+    setupFiles: "e2e/framework/log-of-failures.ts",
     fileParallelism: false,
     testTimeout: 240_000,
     hookTimeout: 240_000,
