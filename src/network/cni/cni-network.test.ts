@@ -227,11 +227,25 @@ describe("a pod in a network of plugins", () => {
       code: "deadline-exceeded",
     });
     await network.detach(A);
+  });
+
+  it("is cancelled between two plugins: what one has half done, none can undo", async () => {
+    const script = `[ "$CNI_COMMAND" = ADD ] || exit 0
+      : >"$(dirname "$0")/begun"
+      until [ -e "$(dirname "$0")/go" ]; do sleep 0.01; done
+      : >"$(dirname "$0")/done"; echo '${JSON.stringify(RESULT)}'`;
+    plugin("bridge", script);
     const controller = new AbortController();
     const attaching = network.attach(request(), controller.signal);
+    await expect.poll(() => existsSync(path("bin", "begun"))).toBe(true);
     controller.abort();
+    writeFileSync(path("bin", "go"), "");
     await expect(attaching).rejects.toMatchObject({ code: "cancelled" });
+    expect(existsSync(path("bin", "done"))).toBe(true);
+    expect(names(calls())).toEqual(["bridge ADD"]);
     await network.detach(A);
+    expect(names(calls())).toEqual(["portmap DEL", "bridge DEL"]);
+    expect(existsSync(path("netns", A))).toBe(false);
   });
 
   it("may have older plugins, which are not told at the end what they did", async () => {

@@ -48,9 +48,11 @@ export function hasPlugin({ directory }: Pick<PluginOptions, "directory">, type:
 }
 
 /**
- * Runs a plugin and returns what it wrote; undefined for nothing. Throws "unavailable" when it asks
- * to be tried again, "failed-precondition" when it is not there, "deadline-exceeded", "cancelled",
- * "internal" for every other failure, always with what the plugin says.
+ * Runs a plugin and returns what it wrote; undefined for nothing. One that has begun is not cancelled:
+ * killed in the middle, its ADD leaves what its own DEL fails to delete (bridge: a rule without its
+ * chain). Throws "unavailable" when it asks to be tried again, "failed-precondition" when it is not
+ * there, "deadline-exceeded", "cancelled" when it has not begun, "internal" for every other failure,
+ * always with what the plugin says.
  */
 export async function runPlugin(
   options: PluginOptions,
@@ -87,8 +89,7 @@ async function execute(
   child.stdin.on("error", () => undefined);
   child.stdin.end(JSON.stringify(config));
   try {
-    const wait = { signal, timeoutMs };
-    return await waitFor(outcomeOf(starter, child), `${what} at ${command}`, wait);
+    return await waitFor(outcomeOf(starter, child), `${what} at ${command}`, { timeoutMs });
   } catch (error) {
     await kill(starter, child);
     throw error;
