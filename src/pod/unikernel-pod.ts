@@ -126,9 +126,10 @@ export function unikernelExit({ reason, message, at }: PodVmEnd): ContainerExit 
     case GuestEnd_Reason.REASON_POWEROFF:
       return { at, code: 0, reason: "Completed", message };
     case GuestEnd_Reason.REASON_PANIC:
-      return { at, code: EXIT_CODE_PANIC, reason: "Error", message };
+    case GuestEnd_Reason.REASON_DEVICE_ERROR:
     case GuestEnd_Reason.REASON_REBOOT:
-      // Also what Xen makes of a triple fault. Whoever wants it again starts it again.
+      // What its kernel has done was its end. A reboot is also what Xen makes of a triple fault;
+      // whoever wants it again starts it again.
       return { at, code: EXIT_CODE_PANIC, reason: "Error", message };
     case "destroyed":
       return { at, code: EXIT_CODE_KILLED, reason: "Error", message };
