@@ -35,6 +35,8 @@ async function watchedInitramfs(): Promise<Uint8Array> {
   return makeCpio([
     ...folders.map((path): CpioEntry => ({ kind: "directory", path, mode: 0o755 })),
     { kind: "character-device", path: "dev/console", mode: 0o600, major: 5, minor: 1 },
+    // A shell's job in the background reads from it.
+    { kind: "character-device", path: "dev/null", mode: 0o666, major: 1, minor: 3 },
     file("bin/busybox", await testBusybox()),
     file("agent", agent),
     file("init", Buffer.from(WATCHED_INIT)),
