@@ -37,11 +37,6 @@ export const REASONS: Readonly<Record<"lightvm" | "containerd", readonly Reason[
       specs: /'rshared' should support propagation/,
       reason: `a mount made in the pod would have to appear on the node; ${OWN_KERNEL}. Refused by name; critest leaves the mount behind that it made on the node for it`,
     },
-    {
-      specs: /running multiple containers in a pod should support network/,
-      reason:
-        "httpd found no room for its threads: the guest's limits were those of the little memory that it starts with. Found by this run and corrected since; no run has followed yet",
-    },
   ],
   containerd: [OFFLINE],
 };
