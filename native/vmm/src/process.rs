@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The VMM process: one thread, one loop, everything by events.
 
+mod calls;
+
 use std::collections::BTreeMap;
 use std::error::Error;
 use std::io;
@@ -8,21 +10,17 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::rc::Rc;
 use std::time::Instant;
 
-use lightvm_protocol::vmm::client_message::Call;
+use lightvm_protocol::vmm::VmmMessage;
 use lightvm_protocol::vmm::vmm_message::Body;
-use lightvm_protocol::vmm::{ClientMessage, Done, VmmMessage};
 use nix::sys::signalfd::SignalFd;
 use rustix::io::Errno;
 use rustix::net::SocketFlags;
 
 use crate::connection::{Connection, ControlError, Greeting, Hello, HelloError};
-use crate::failure::{Refusal, invalid};
 use crate::files::HandedFiles;
-use crate::guest::{Caller, Effect, Guest};
-use crate::jail::JailError;
+use crate::guest::{Caller, Effect};
 use crate::phase::Phase;
 use crate::poller::{Interest, PolledSocket, Poller, Ready, Token};
-use crate::prepare::{PrepareError, Shell};
 use crate::report::line;
 use crate::resident::ResidentMemory;
 
@@ -208,132 +206,6 @@ impl Process {
         }
     }
 
-    /// Answers the calls that have come on a control connection.
-    fn serve(&mut self, token: Token) -> Result<(), JailError> {
-        while !self.quitting {
-            let Some(Connection::Control(control)) = self.connections.get_mut(&token) else {
-                return Ok(());
-            };
-            match control.next_call() {
-                Ok(Some(message)) => self.answer(token, message)?,
-                Ok(None) => return Ok(()),
-                Err(error) => self.close(token, &error),
-            }
-        }
-        Ok(())
-    }
-
-    fn answer(&mut self, connection: Token, message: ClientMessage) -> Result<(), JailError> {
-        let caller = Caller {
-            connection,
-            id: message.id,
-        };
-        let answer = match message.call {
-            Some(call) => self.call(caller, call)?,
-            None => Err(invalid("a message without a call")),
-        };
-        match answer {
-            Ok(Some(body)) => self.send(caller, body),
-            // Comes later, as an effect.
-            Ok(None) => {}
-            Err(refusal) => self.send(caller, refusal.into()),
-        }
-        self.settle();
-        Ok(())
-    }
-
-    fn call(
-        &mut self,
-        caller: Caller,
-        call: Call,
-    ) -> Result<Result<Option<Body>, Refusal>, JailError> {
-        let files = &mut self.files;
-        Ok(match call {
-            Call::Prepare(request) => match &self.phase {
-                Phase::Started => match Shell::prepare(&request) {
-                    Ok((shell, prepared)) => {
-                        self.phase = Phase::Prepared(shell);
-                        Ok(Some(Body::Prepared(prepared)))
-                    }
-                    Err(PrepareError::Refused(refusal)) => Err(refusal),
-                    Err(PrepareError::Jail(error)) => return Err(error),
-                },
-                other => Err(other.refuse_transition()),
-            },
-            Call::Load(request) => match &mut self.phase {
-                Phase::Prepared(shell) => shell
-                    .load(&request, files)
-                    .map(|loaded| Some(Body::Loaded(loaded))),
-                other => Err(other.refuse_transition()),
-            },
-            Call::Execute(request) => match &mut self.phase {
-                Phase::Prepared(shell) => match shell.execute(&request, files) {
-                    Ok((guest, executed)) => {
-                        let channels = guest.event_channels();
-                        let added = self.poller.add(channels, EVENT_CHANNELS, Interest::READ);
-                        self.phase = Phase::Running(Box::new(guest));
-                        added
-                            .map(|()| Some(Body::Executed(executed)))
-                            .map_err(internal)
-                    }
-                    Err(refusal) => Err(refusal),
-                },
-                other => Err(other.refuse_transition()),
-            },
-            Call::AttachBlock(request) => self
-                .phase
-                .guest()
-                .and_then(|guest| guest.attach_block(&request, files))
-                .map(Some),
-            Call::AttachNetwork(request) => {
-                let token = self.next_token();
-                self.phase
-                    .guest()
-                    .and_then(|guest| {
-                        guest.attach_network(&request, &mut self.files, &self.poller, token)
-                    })
-                    .map(Some)
-            }
-            Call::AttachFilesystem(request) => self
-                .phase
-                .guest()
-                .and_then(|guest| {
-                    let (poller, next_token) = (&self.poller, &mut self.next_token);
-                    guest.attach_filesystem(&request, files, poller, next_token)
-                })
-                .map(Some),
-            Call::DetachDevice(request) => self
-                .phase
-                .guest()
-                .and_then(|guest| guest.detach(caller, request.device_id))
-                .map(|()| None),
-            Call::SetContainerLog(request) => self
-                .phase
-                .guest()
-                .and_then(|guest| guest.set_container_log(request, files))
-                .map(Some),
-            Call::CallAgent(request) => self
-                .phase
-                .guest()
-                .and_then(|guest| guest.call_agent(caller, request))
-                .map(|()| None),
-            Call::PowerOff(_) => self.phase.guest().and_then(Guest::power_off).map(Some),
-            Call::GetState(_) => self.state().map(|state| Some(Body::State(state))),
-            Call::Quit(_) => {
-                self.quitting = true;
-                Ok(Some(Body::Done(Done {})))
-            }
-        })
-    }
-
-    fn state(&mut self) -> Result<lightvm_protocol::vmm::State, Refusal> {
-        let resident_bytes = self.memory.bytes().map_err(internal)?;
-        Ok(lightvm_protocol::vmm::State {
-            resident_bytes,
-            ..self.phase.state()
-        })
-    }
-
     /// Tells lightvmd what the guest has caused, and lets go of a guest that is gone.
     fn settle(&mut self) {
         if let Phase::Running(guest) = &mut self.phase {
@@ -411,11 +283,4 @@ impl Process {
             self.quitting = true;
         }
     }
-}
-
-fn internal(error: io::Error) -> Refusal {
-    Refusal::new(
-        lightvm_protocol::vmm::failure::Code::Internal,
-        error.to_string(),
-    )
 }
