@@ -8,16 +8,16 @@ use std::error::Error;
 use std::fmt::Write;
 use std::path::PathBuf;
 
-use seccompiler::SeccompAction;
+use lightvm_jail::{Instruction, Violation};
 
 fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo::rerun-if-changed=src/jail/rules.rs");
     let mut array = String::from("[\n");
-    for instruction in rules::compile(SeccompAction::KillProcess)? {
-        let seccompiler::sock_filter { code, jt, jf, k } = instruction;
+    for instruction in rules::compile(Violation::Kills)? {
+        let Instruction { code, jt, jf, k } = instruction;
         writeln!(
             array,
-            "sock_filter {{ code: {code}, jt: {jt}, jf: {jf}, k: {k} }},"
+            "Instruction {{ code: {code}, jt: {jt}, jf: {jf}, k: {k} }},"
         )?;
     }
     array.push(']');

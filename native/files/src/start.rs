@@ -4,12 +4,10 @@
 
 use std::error::Error;
 use std::ffi::OsString;
-use std::fs;
-use std::os::fd::{OwnedFd, RawFd};
-use std::os::unix::ffi::OsStrExt;
+use std::os::fd::RawFd;
 use std::os::unix::net::UnixStream;
 
-use rustix::process::{PidfdFlags, PidfdGetfdFlags};
+use lightvm_jail::inherited_sockets;
 
 const USAGE: &str = "usage: lightvm-files --channels COUNT, the channels from descriptor 3 on";
 const FIRST_CHANNEL: RawFd = 3;
@@ -24,17 +22,8 @@ pub(crate) fn inherit(
     arguments: impl Iterator<Item = OsString>,
 ) -> Result<Vec<UnixStream>, Box<dyn Error>> {
     let count = parse(arguments).ok_or(USAGE)?;
-    // All before anything is opened here: a number that is free would be given to that.
-    let numbers = FIRST_CHANNEL..FIRST_CHANNEL + count;
-    for number in numbers.clone() {
-        let target = fs::read_link(format!("/proc/self/fd/{number}"))?;
-        if !target.as_os_str().as_bytes().starts_with(b"socket:") {
-            return Err(format!("descriptor {number} is {}", target.display()).into());
-        }
-    }
-    numbers
-        .map(|number| Ok(UnixStream::from(inherited(number)?)))
-        .collect()
+    let channels = inherited_sockets(FIRST_CHANNEL..FIRST_CHANNEL + count)?;
+    Ok(channels.into_iter().map(UnixStream::from).collect())
 }
 
 fn parse(mut arguments: impl Iterator<Item = OsString>) -> Option<RawFd> {
@@ -45,15 +34,6 @@ fn parse(mut arguments: impl Iterator<Item = OsString>) -> Option<RawFd> {
         }
         _ => None,
     }
-}
-
-/// Takes an open socket by its number: a copy by way of the kernel, and the original is closed. So
-/// no `unsafe` claim of ownership is needed.
-fn inherited(number: RawFd) -> Result<OwnedFd, Box<dyn Error>> {
-    let this = rustix::process::pidfd_open(rustix::process::getpid(), PidfdFlags::empty())?;
-    let copy = rustix::process::pidfd_getfd(&this, number, PidfdGetfdFlags::empty())?;
-    nix::unistd::close(number)?;
-    Ok(copy)
 }
 
 #[cfg(test)]

@@ -4,12 +4,13 @@
 use std::rc::Rc;
 use std::time::Instant;
 
+use lightvm_jail::JailError;
 use lightvm_protocol::vmm::failure::Code;
 use lightvm_protocol::vmm::{Breakdown, Prepare, Prepared, breakdown};
 use lightvm_xen::{BuildError, Hypervisor, PrepareOptions, PreparedDomain, Step, XenError};
 
 use crate::failure::{Refusal, chain, invalid};
-use crate::jail::{Jail, JailError};
+use crate::jail::Jail;
 use crate::load::Cargo;
 
 /// Longest name of a domain, in bytes.

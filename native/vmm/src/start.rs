@@ -3,15 +3,14 @@
 
 use std::error::Error;
 use std::ffi::OsString;
-use std::os::fd::{OwnedFd, RawFd};
-use std::os::unix::ffi::OsStrExt;
+use std::os::fd::RawFd;
 use std::os::unix::net::UnixListener;
 use std::path::PathBuf;
 
+use lightvm_jail::inherited_sockets;
 use nix::sys::signal::{SigSet, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 use rustix::fs::Mode;
-use rustix::process::{PidfdFlags, PidfdGetfdFlags};
 
 use crate::process::Inheritance;
 use crate::resident::ResidentMemory;
@@ -29,8 +28,7 @@ pub(crate) fn inherit(
     let path = socket_path(arguments)?;
     // lightvmd may end, its terminal too. A process that leads a group already cannot, and need not.
     let _session = rustix::process::setsid();
-    let control = inherited(CONTROL)
-        .map_err(|error| format!("descriptor {CONTROL} is not a control socket: {error}"))?;
+    let control = inherited_sockets(CONTROL..CONTROL + 1)?.remove(0);
     let mut signals = SigSet::empty();
     signals.add(Signal::SIGTERM);
     signals.add(Signal::SIGINT);
@@ -59,20 +57,6 @@ fn socket_path(mut arguments: impl Iterator<Item = OsString>) -> Result<PathBuf,
         }
         _ => Err(USAGE),
     }
-}
-
-/// Takes an open socket by its number. Its owner is nobody in this program, so a copy is made
-/// by way of the kernel and the original is closed: no `unsafe` claims of ownership are needed.
-fn inherited(number: RawFd) -> Result<OwnedFd, Box<dyn Error>> {
-    // Before anything is opened here: a number that is free would be given to that.
-    let target = std::fs::read_link(format!("/proc/self/fd/{number}"))?;
-    if !target.as_os_str().as_bytes().starts_with(b"socket:") {
-        return Err(format!("it is {}", target.display()).into());
-    }
-    let this = rustix::process::pidfd_open(rustix::process::getpid(), PidfdFlags::empty())?;
-    let copy = rustix::process::pidfd_getfd(&this, number, PidfdGetfdFlags::empty())?;
-    nix::unistd::close(number)?;
-    Ok(copy)
 }
 
 #[cfg(test)]

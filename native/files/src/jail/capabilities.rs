@@ -1,11 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Capabilities and limits of a file server.
 
-use rustix::io::Errno;
-use rustix::process::{DumpableBehavior, Resource, Rlimit};
-use rustix::thread::{CapabilitiesSecureBits, CapabilitySet, CapabilitySets};
-
-use super::{During, JailError};
+use lightvm_jail::{During, JailError};
+use rustix::process::Resource;
+use rustix::thread::{CapabilitiesSecureBits, CapabilitySet};
 
 /// Every file that the guest's kernel remembers is a descriptor here.
 const MAX_DESCRIPTORS: u64 = 256 << 10;
@@ -25,23 +23,12 @@ const KEPT: CapabilitySet = CapabilitySet::CHOWN
 
 /// No core dump, no child processes, bounded memory.
 pub(super) fn set_limits() -> Result<(), JailError> {
-    let limits = [
+    lightvm_jail::limit_resources(&[
         (Resource::Core, 0),
         (Resource::Memlock, 0),
         (Resource::Data, MAX_DATA),
         (Resource::Nofile, MAX_DESCRIPTORS),
-    ];
-    for (resource, limit) in limits {
-        // Not above what this process has been given, which takes CAP_SYS_RESOURCE.
-        let given = rustix::process::getrlimit(resource).maximum;
-        let limit = Some(given.map_or(limit, |given| given.min(limit)));
-        let limit = Rlimit {
-            current: limit,
-            maximum: limit,
-        };
-        rustix::process::setrlimit(resource, limit).during("set the resource limits")?;
-    }
-    Ok(())
+    ])
 }
 
 /// Drops all other capabilities for good.
@@ -56,24 +43,8 @@ pub(super) fn drop_others() -> Result<(), JailError> {
         | CapabilitiesSecureBits::NO_CAP_AMBIENT_RAISE
         | CapabilitiesSecureBits::NO_CAP_AMBIENT_RAISE_LOCKED;
     rustix::thread::set_capabilities_secure_bits(bits).during("set the secure bits")?;
-    for capability in CapabilitySet::all().difference(KEPT).iter() {
-        match rustix::thread::remove_capability_from_bounding_set(capability) {
-            // EINVAL: this kernel is older than the capability.
-            Ok(()) | Err(Errno::INVAL) => {}
-            Err(error) => return Err(JailError::new("drop the bounding set", error)),
-        }
-    }
-    rustix::thread::clear_ambient_capability_set().during("clear the ambient capabilities")?;
-    rustix::thread::set_thread_groups(&[]).during("drop the groups")?;
-    let kept = CapabilitySets {
-        effective: KEPT,
-        permitted: KEPT,
-        inheritable: CapabilitySet::empty(),
-    };
-    rustix::thread::set_capabilities(None, kept).during("drop the capabilities")?;
-    rustix::thread::set_no_new_privs(true).during("set no_new_privs")?;
-    rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable)
-        .during("become undumpable")
+    lightvm_jail::drop_privileges(KEPT)?;
+    lightvm_jail::make_final(KEPT)
 }
 
 #[cfg(test)]

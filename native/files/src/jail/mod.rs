@@ -10,45 +10,10 @@ mod capabilities;
 mod mounts;
 mod seccomp;
 
-use std::fmt;
+use lightvm_jail::JailError;
 
 /// Where the volumes are, inside; lightvmd knows it too (native/addon/src/mounts.rs).
 pub(crate) const VOLUMES: &str = "/volumes";
-
-/// A step into the jail that failed. The process must end.
-#[derive(Debug)]
-pub(crate) struct JailError {
-    step: &'static str,
-    cause: String,
-}
-
-impl JailError {
-    fn new(step: &'static str, cause: impl fmt::Display) -> Self {
-        Self {
-            step,
-            cause: cause.to_string(),
-        }
-    }
-}
-
-impl fmt::Display for JailError {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(out, "cannot {}: {}", self.step, self.cause)
-    }
-}
-
-impl std::error::Error for JailError {}
-
-/// Says what was being done when the system refused.
-trait During<T> {
-    fn during(self, step: &'static str) -> Result<T, JailError>;
-}
-
-impl<T, E: fmt::Display> During<T> for Result<T, E> {
-    fn during(self, step: &'static str) -> Result<T, JailError> {
-        self.map_err(|error| JailError::new(step, error))
-    }
-}
 
 /// Leaves the host's files for a root that will hold the volumes, and the host's network for none.
 pub(crate) fn enter() -> Result<(), JailError> {

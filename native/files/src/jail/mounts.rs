@@ -17,6 +17,7 @@ use std::fs;
 use std::os::fd::OwnedFd;
 use std::path::Path;
 
+use lightvm_jail::{During, JailError};
 use nix::sched::{CloneFlags, unshare};
 use rustix::fs::CWD;
 use rustix::mount::{
@@ -24,7 +25,7 @@ use rustix::mount::{
     mount_change, mount_remount, move_mount, open_tree, unmount,
 };
 
-use super::{During, JailError, VOLUMES};
+use super::VOLUMES;
 
 const OWN_DESCRIPTORS: &str = "/proc/self/fd";
 const MOUNTS: &str = "/proc/self/mountinfo";

@@ -4,15 +4,8 @@
 //! Everything here works on descriptors, or on names below them. There is no socket, no exec, no
 //! clone, no signal, no mount, no ioctl and no executable memory.
 
-use std::collections::BTreeMap;
-
 use libc::c_long;
-use seccompiler::{
-    BpfProgram, SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompFilter,
-    SeccompRule, TargetArch,
-};
-
-use super::{During, JailError};
+use lightvm_jail::{Filter, JailError, Violation};
 
 /// Calls that are allowed whatever their arguments are.
 const ALLOWED: &[c_long] = &[
@@ -84,38 +77,22 @@ const ALLOWED: &[c_long] = &[
 /// Lets this thread make the calls of the list and no others; any other ends the process with
 /// SIGSYS.
 pub(super) fn install() -> Result<(), JailError> {
-    apply(SeccompAction::KillProcess)
+    apply(Violation::Kills)
 }
 
-fn apply(violation: SeccompAction) -> Result<(), JailError> {
-    let program = compile(violation).during("compile the seccomp filter")?;
-    seccompiler::apply_filter(&program).during("install the seccomp filter")
-}
-
-fn compile(violation: SeccompAction) -> Result<BpfProgram, seccompiler::BackendError> {
-    let mut rules: BTreeMap<i64, Vec<SeccompRule>> =
-        ALLOWED.iter().map(|&call| (call, Vec::new())).collect();
-    let executable = u64::from(libc::PROT_EXEC.unsigned_abs());
-    for call in [libc::SYS_mmap, libc::SYS_mprotect] {
-        rules.insert(call, vec![rule(2, SeccompCmpOp::MaskedEq(executable), 0)?]);
-    }
+fn apply(violation: Violation) -> Result<(), JailError> {
     // The guest's open flags go to the descriptor.
     let commands = [libc::F_GETFD, libc::F_GETFL, libc::F_SETFL];
-    let commands = commands.map(|command| rule(1, SeccompCmpOp::Eq, command.unsigned_abs().into()));
-    rules.insert(
-        libc::SYS_fcntl,
-        commands.into_iter().collect::<Result<_, _>>()?,
-    );
-    SeccompFilter::new(rules, violation, SeccompAction::Allow, TargetArch::x86_64)?.try_into()
-}
-
-fn rule(
-    index: u8,
-    compare: SeccompCmpOp,
-    value: u64,
-) -> Result<SeccompRule, seccompiler::BackendError> {
-    let condition = SeccompCondition::new(index, SeccompCmpArgLen::Dword, compare, value)?;
-    SeccompRule::new(vec![condition])
+    let program = Filter::of(ALLOWED)
+        .masked(libc::SYS_mmap, 2, libc::PROT_EXEC, 0)?
+        .masked(libc::SYS_mprotect, 2, libc::PROT_EXEC, 0)?
+        .one_of(
+            libc::SYS_fcntl,
+            1,
+            &commands.map(|command| command.unsigned_abs().into()),
+        )?
+        .compile(violation)?;
+    lightvm_jail::install_filter(&program)
 }
 
 #[cfg(test)]
@@ -130,7 +107,7 @@ mod tests {
     /// Runs `what` in a thread of its own under the filter, violations giving EPERM.
     fn filtered<T: Send + 'static>(what: impl FnOnce() -> T + Send + 'static) -> T {
         let run = || {
-            apply(SeccompAction::Errno(libc::EPERM.unsigned_abs())).unwrap();
+            apply(Violation::Fails).unwrap();
             what()
         };
         thread::spawn(run).join().unwrap()

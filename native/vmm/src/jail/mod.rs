@@ -10,36 +10,12 @@ mod privileges;
 mod rules;
 mod seccomp;
 
-use std::fmt;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use lightvm_jail::JailError;
+
 use crate::failure::{Refusal, invalid};
-
-/// A step into the jail that failed. The process is in an unknown state between its old rights and
-/// none: it must end.
-#[derive(Debug)]
-pub(crate) struct JailError {
-    step: &'static str,
-    cause: String,
-}
-
-impl JailError {
-    pub(crate) fn new(step: &'static str, cause: impl fmt::Display) -> Self {
-        Self {
-            step,
-            cause: cause.to_string(),
-        }
-    }
-}
-
-impl fmt::Display for JailError {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(out, "cannot {}: {}", self.step, self.cause)
-    }
-}
-
-impl std::error::Error for JailError {}
 
 /// Where this process goes and as whom, checked.
 #[derive(Debug)]

@@ -3,77 +3,39 @@
 
 use std::path::Path;
 
+use lightvm_jail::{During, JailError};
 use rustix::fs::{Gid, Uid};
-use rustix::io::Errno;
-use rustix::process::{DumpableBehavior, Resource, Rlimit};
-use rustix::thread::{CapabilitySet, CapabilitySets};
-
-use super::JailError;
+use rustix::process::Resource;
+use rustix::thread::CapabilitySet;
 
 /// Descriptors that one VMM may hold: lightvmd's connections, files of devices and logs.
 const MAX_DESCRIPTORS: u64 = 1024;
 
 /// Makes the empty directory all that this process can name.
 pub(super) fn change_root(directory: &Path) -> Result<(), JailError> {
-    rustix::process::chroot(directory)
-        .map_err(|error| JailError::new("change the root directory", error))?;
+    rustix::process::chroot(directory).during("change the root directory")?;
     // Without this the old working directory would be a way out.
-    rustix::process::chdir("/").map_err(|error| JailError::new("enter the root directory", error))
+    rustix::process::chdir("/").during("enter the root directory")
 }
 
 /// No core dump (it would hold the guest's memory), no child processes, no locked memory.
 pub(super) fn set_limits() -> Result<(), JailError> {
-    let limits = [
+    lightvm_jail::limit_resources(&[
         (Resource::Core, 0),
         (Resource::Nproc, 0),
         (Resource::Memlock, 0),
         (Resource::Nofile, MAX_DESCRIPTORS),
-    ];
-    for (resource, limit) in limits {
-        rustix::process::setrlimit(
-            resource,
-            Rlimit {
-                current: Some(limit),
-                maximum: Some(limit),
-            },
-        )
-        .map_err(|error| JailError::new("set the resource limits", error))?;
-    }
-    Ok(())
+    ])
 }
 
 /// Becomes a user without groups, capabilities, or a way to get any. The order matters: each step
 /// needs a capability that a later one takes away.
 pub(super) fn become_nobody(uid: u32, gid: u32) -> Result<(), JailError> {
-    drop_bounding_set()?;
-    let failed = |step: &'static str| move |error: Errno| JailError::new(step, error);
-    rustix::thread::clear_ambient_capability_set()
-        .map_err(failed("clear the ambient capabilities"))?;
-    rustix::thread::set_thread_groups(&[]).map_err(failed("drop the groups"))?;
+    lightvm_jail::drop_privileges(CapabilitySet::empty())?;
     let (uid, gid) = (Uid::from_raw(uid), Gid::from_raw(gid));
-    rustix::thread::set_thread_res_gid(gid, gid, gid).map_err(failed("change the group"))?;
-    rustix::thread::set_thread_res_uid(uid, uid, uid).map_err(failed("change the user"))?;
-    let none = CapabilitySet::empty();
-    let none = CapabilitySets {
-        effective: none,
-        permitted: none,
-        inheritable: none,
-    };
-    rustix::thread::set_capabilities(None, none).map_err(failed("drop the capabilities"))?;
-    rustix::thread::set_no_new_privs(true).map_err(failed("set no_new_privs"))?;
-    rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable)
-        .map_err(failed("become undumpable"))
-}
-
-fn drop_bounding_set() -> Result<(), JailError> {
-    for capability in CapabilitySet::all().iter() {
-        match rustix::thread::remove_capability_from_bounding_set(capability) {
-            // EINVAL: this kernel is older than the capability.
-            Ok(()) | Err(Errno::INVAL) => {}
-            Err(error) => return Err(JailError::new("drop the bounding set", error)),
-        }
-    }
-    Ok(())
+    rustix::thread::set_thread_res_gid(gid, gid, gid).during("change the group")?;
+    rustix::thread::set_thread_res_uid(uid, uid, uid).during("change the user")?;
+    lightvm_jail::make_final(CapabilitySet::empty())
 }
 
 #[cfg(test)]

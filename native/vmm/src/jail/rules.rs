@@ -8,13 +8,8 @@
 //!
 //! The build script compiles the list, so that no VMM spends its start on that.
 
-use std::collections::BTreeMap;
-
-use libc::{c_int, c_long};
-use seccompiler::{
-    BpfProgram, SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompFilter,
-    SeccompRule, TargetArch,
-};
+use libc::c_long;
+use lightvm_jail::{Filter, Instruction, JailError, Violation};
 
 /// Calls that are allowed whatever their arguments are.
 const ALLOWED: &[c_long] = &[
@@ -68,49 +63,21 @@ const EVTCHN_NOTIFY: u64 = 0x0004_4504;
 pub(crate) const MMAP_BATCH: u64 = 0x0020_5004;
 
 /// The program that lets the calls of the list pass and answers any other with `violation`.
-pub(crate) fn compile(violation: SeccompAction) -> Result<BpfProgram, seccompiler::BackendError> {
-    let mut rules: BTreeMap<i64, Vec<SeccompRule>> =
-        ALLOWED.iter().map(|&call| (call, Vec::new())).collect();
-    let executable = masked(2, libc::PROT_EXEC, 0)?;
-    rules.insert(libc::SYS_mmap, vec![executable]);
-    let of_descriptor = masked(2, libc::AT_EMPTY_PATH, libc::AT_EMPTY_PATH)?;
-    rules.insert(libc::SYS_statx, vec![of_descriptor]);
-    let ioctls: Result<Vec<_>, _> = [EVTCHN_NOTIFY, EVTCHN_UNBIND, MMAP_BATCH]
-        .into_iter()
-        .map(|request| exactly(1, request))
-        .collect();
-    rules.insert(libc::SYS_ioctl, ioctls?);
+pub(crate) fn compile(violation: Violation) -> Result<Vec<Instruction>, JailError> {
     let commands = [libc::F_GETFD, libc::F_GETFL, libc::F_SETFL];
-    let commands: Result<Vec<_>, _> = commands
-        .iter()
-        .map(|&command| exactly(1, u64::from(command.unsigned_abs())))
-        .collect();
-    rules.insert(libc::SYS_fcntl, commands?);
-    SeccompFilter::new(rules, violation, SeccompAction::Allow, TargetArch::x86_64)?.try_into()
-}
-
-/// A rule: the bits `mask` of argument `index` are `value`.
-fn masked(index: u8, mask: c_int, value: c_int) -> Result<SeccompRule, seccompiler::BackendError> {
-    let (mask, value) = (
-        u64::from(mask.unsigned_abs()),
-        u64::from(value.unsigned_abs()),
-    );
-    let compare = SeccompCmpOp::MaskedEq(mask);
-    SeccompRule::new(vec![SeccompCondition::new(
-        index,
-        SeccompCmpArgLen::Dword,
-        compare,
-        value,
-    )?])
-}
-
-/// A rule: the lower half of argument `index` is `value`.
-fn exactly(index: u8, value: u64) -> Result<SeccompRule, seccompiler::BackendError> {
-    let compare = SeccompCmpOp::Eq;
-    SeccompRule::new(vec![SeccompCondition::new(
-        index,
-        SeccompCmpArgLen::Dword,
-        compare,
-        value,
-    )?])
+    Filter::of(ALLOWED)
+        .masked(libc::SYS_mmap, 2, libc::PROT_EXEC, 0)?
+        // Of a descriptor, not of a name.
+        .masked(libc::SYS_statx, 2, libc::AT_EMPTY_PATH, libc::AT_EMPTY_PATH)?
+        .one_of(
+            libc::SYS_ioctl,
+            1,
+            &[EVTCHN_NOTIFY, EVTCHN_UNBIND, MMAP_BATCH],
+        )?
+        .one_of(
+            libc::SYS_fcntl,
+            1,
+            &commands.map(|command| command.unsigned_abs().into()),
+        )?
+        .compile(violation)
 }

@@ -1,21 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The filter of system calls: `rules.rs`, compiled by the build script.
 
-use seccompiler::sock_filter;
-
-use super::JailError;
+use lightvm_jail::{Instruction, JailError};
 
 /// Any other call than those of the rules ends the process with SIGSYS.
-static FILTER: &[sock_filter] = &include!(concat!(env!("OUT_DIR"), "/filter.rs"));
+static FILTER: &[Instruction] = &include!(concat!(env!("OUT_DIR"), "/filter.rs"));
 
 /// Lets this thread make the calls of the rules and no others. This process has one thread.
 pub(super) fn install() -> Result<(), JailError> {
-    apply(FILTER)
-}
-
-fn apply(program: &[sock_filter]) -> Result<(), JailError> {
-    seccompiler::apply_filter(program)
-        .map_err(|error| JailError::new("install the seccomp filter", error.to_string()))
+    lightvm_jail::install_filter(FILTER)
 }
 
 #[cfg(test)]
@@ -26,16 +19,15 @@ mod tests {
     use std::os::unix::net::UnixStream;
     use std::thread;
 
-    use seccompiler::SeccompAction;
+    use lightvm_jail::Violation;
 
     use super::super::rules;
     use super::*;
 
     /// Runs `what` in a thread of its own under the filter, violations giving EPERM.
     fn filtered<T: Send + 'static>(what: impl FnOnce() -> T + Send + 'static) -> T {
-        let action = SeccompAction::Errno(libc::EPERM.unsigned_abs());
         let run = || {
-            apply(&rules::compile(action).unwrap()).unwrap();
+            lightvm_jail::install_filter(&rules::compile(Violation::Fails).unwrap()).unwrap();
             what()
         };
         thread::spawn(run).join().unwrap()
@@ -48,7 +40,7 @@ mod tests {
     #[test]
     fn the_filter_is_that_of_the_rules() {
         assert_eq!(rules::MMAP_BATCH, lightvm_xen::MMAP_BATCH);
-        let compiled = rules::compile(SeccompAction::KillProcess).unwrap();
+        let compiled = rules::compile(Violation::Kills).unwrap();
         assert_eq!(FILTER, compiled);
     }
 

@@ -3,6 +3,7 @@
 
 use std::io;
 
+use lightvm_jail::JailError;
 use lightvm_protocol::vmm::client_message::Call;
 use lightvm_protocol::vmm::failure::Code;
 use lightvm_protocol::vmm::vmm_message::Body;
@@ -14,7 +15,6 @@ use super::{EVENT_CHANNELS, Process};
 use crate::connection::Connection;
 use crate::failure::{Refusal, invalid};
 use crate::guest::{Caller, Guest};
-use crate::jail::JailError;
 use crate::phase::Phase;
 use crate::poller::{Interest, Token};
 use crate::prepare::{PrepareError, Shell};
