@@ -3,6 +3,7 @@
 import { closeSync, mkdirSync, openSync } from "node:fs";
 import { Command } from "commander";
 import { openImages } from "./image/open-images.ts";
+import { NativeNamespaces } from "./network/native-namespaces.ts";
 import { openNetwork } from "./network/open-network.ts";
 import { lockNode } from "./node-lock.ts";
 import { reloadConfig } from "./reload.ts";
@@ -11,6 +12,7 @@ import { type Config, DEFAULT_CONFIG_PATH, loadConfig } from "./shared/config.ts
 import { Database } from "./shared/database.ts";
 import { describeError } from "./shared/errors.ts";
 import { createLogger, type Logger } from "./shared/logger.ts";
+import { loadAddon } from "./shared/native-addon.ts";
 import { NativeProcessStarter } from "./shared/native-process-starter.ts";
 import { nodePaths } from "./shared/paths.ts";
 import { VERSION } from "./shared/version.ts";
@@ -39,16 +41,22 @@ async function serve(configPath: string | undefined): Promise<void> {
     directory: paths.images,
     logger,
   });
-  const processes = NativeProcessStarter.load(paths.addon);
-  const network = openNetwork({ config: config.network, database, paths, processes, logger });
-  const hypervisor = NativeHypervisor.load(paths.addon);
-  const volumeHost = NativeVolumeHost.load(paths.addon);
+  const addon = loadAddon(paths.addon);
+  const processes = new NativeProcessStarter(addon);
+  const network = openNetwork({
+    config: config.network,
+    database,
+    paths,
+    namespaces: new NativeNamespaces(addon),
+    processes,
+    logger,
+  });
   const toolstack = new LightvmToolstack({
     config,
     paths,
-    hypervisor,
+    hypervisor: new NativeHypervisor(addon),
     processes,
-    volumeHost,
+    volumeHost: new NativeVolumeHost(addon),
     logger,
   });
 

@@ -7,6 +7,7 @@ import { resolve } from "node:path";
 import { Command } from "commander";
 import { DEFAULT_CONFIG_PATH, loadConfig } from "../shared/config.ts";
 import { describeError, LightvmError } from "../shared/errors.ts";
+import { loadAddon } from "../shared/native-addon.ts";
 import { nodePaths } from "../shared/paths.ts";
 import { VERSION } from "../shared/version.ts";
 import { NativeHypervisor } from "../toolstack/native-hypervisor.ts";
@@ -27,7 +28,7 @@ async function doctor({ config, json }: CommonOptions): Promise<void> {
 
 function ps({ config, json }: CommonOptions): void {
   const paths = nodePaths(loadConfig(config));
-  const pods = listPods(paths, NativeHypervisor.load(paths.addon));
+  const pods = listPods(paths, new NativeHypervisor(loadAddon(paths.addon)));
   console.log(json ? JSON.stringify(pods, undefined, 2) : formatPods(pods));
 }
 

@@ -6,20 +6,21 @@ import type { NodePaths } from "../shared/paths.ts";
 import type { ProcessStarter } from "../shared/process-starter.ts";
 import { AttachmentStore } from "./cni/attachment-store.ts";
 import { CniNetwork } from "./cni/cni-network.ts";
-import { NativeNamespaces } from "./native-namespaces.ts";
+import type { Namespaces } from "./namespaces.ts";
 import type { Network } from "./network.ts";
 
 export interface NetworkOptions {
   readonly config: Config["network"];
   readonly database: Database;
   readonly paths: NodePaths;
+  readonly namespaces: Namespaces;
   readonly processes: ProcessStarter;
   readonly logger: Logger;
 }
 
-/** The pod network of a node: CNI plugins, and namespaces of the node's kernel. */
+/** The pod network of a node: CNI plugins in namespaces of the node's kernel. */
 export function openNetwork(options: NetworkOptions): Network {
-  const { config, database, logger, paths, processes } = options;
+  const { config, database, logger, namespaces, paths, processes } = options;
   return new CniNetwork({
     configDirectory: config.cni_config_directory,
     plugins: {
@@ -28,7 +29,7 @@ export function openNetwork(options: NetworkOptions): Network {
       starter: processes,
     },
     namespaceDirectory: paths.networkNamespaces,
-    namespaces: NativeNamespaces.load(paths.addon),
+    namespaces,
     store: new AttachmentStore(database),
     logger,
   });

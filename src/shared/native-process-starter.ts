@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-import { createRequire } from "node:module";
 import { Socket } from "node:net";
-import { LightvmError } from "./errors.ts";
+import { callAddon, type NativeAddon } from "./native-addon.ts";
 import type {
   ProcessExit,
   ProcessStarter,
@@ -9,15 +8,7 @@ import type {
   StartedServer,
 } from "./process-starter.ts";
 
-/** The part of native/addon that is used here (native/addon/index.d.ts). */
-interface Addon {
-  startServer(program: string, args: string[], log: number): { pid: number; control: number };
-  startFilter(
-    program: string,
-    environment: string[],
-  ): { pid: number; stdin: number; stdout: number; stderr: number };
-  reapProcess(pid: number): { exitCode?: number; signal?: string } | null;
-}
+type Addon = Pick<NativeAddon, "startServer" | "startFilter" | "reapProcess">;
 
 /** Starts processes through the Node-API addon. */
 export class NativeProcessStarter implements ProcessStarter {
@@ -27,17 +18,8 @@ export class NativeProcessStarter implements ProcessStarter {
     this.#addon = addon;
   }
 
-  /** Loads the addon. Throws "unavailable" when it is missing or does not fit this Node. */
-  static load(path: string): NativeProcessStarter {
-    try {
-      return new NativeProcessStarter(createRequire(import.meta.url)(path) as Addon);
-    } catch (cause) {
-      throw new LightvmError("unavailable", `cannot load the native addon ${path}`, { cause });
-    }
-  }
-
   startServer(program: string, args: readonly string[], log: number): StartedServer {
-    const { control, pid } = attempt(`start ${program}`, () =>
+    const { control, pid } = callAddon("unavailable", `start ${program}`, () =>
       this.#addon.startServer(program, [...args], log),
     );
     return { pid, control: new Socket({ fd: control }) };
@@ -45,7 +27,7 @@ export class NativeProcessStarter implements ProcessStarter {
 
   startFilter(program: string, environment: Readonly<Record<string, string>>): StartedFilter {
     const variables = Object.entries(environment).map(([name, value]) => `${name}=${value}`);
-    const { pid, stderr, stdin, stdout } = attempt(`start ${program}`, () =>
+    const { pid, stderr, stdin, stdout } = callAddon("unavailable", `start ${program}`, () =>
       this.#addon.startFilter(program, variables),
     );
     return {
@@ -57,17 +39,11 @@ export class NativeProcessStarter implements ProcessStarter {
   }
 
   reap(pid: number): ProcessExit | undefined {
-    const exit = attempt(`wait for process ${pid}`, () => this.#addon.reapProcess(pid));
+    const exit = callAddon("unavailable", `wait for process ${pid}`, () =>
+      this.#addon.reapProcess(pid),
+    );
     if (exit === null) return undefined;
     const { exitCode = null, signal = null } = exit;
     return { exitCode, signal: signal as NodeJS.Signals | null };
-  }
-}
-
-function attempt<T>(what: string, work: () => T): T {
-  try {
-    return work();
-  } catch (cause) {
-    throw new LightvmError("unavailable", `cannot ${what}`, { cause });
   }
 }

@@ -1,40 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
-import { existsSync } from "node:fs";
-import { createRequire } from "node:module";
 import { LightvmError } from "../shared/errors.ts";
+import { awaitAddon, callAddon, type NativeAddon } from "../shared/native-addon.ts";
 import type { DomainInfo, Hypervisor, HypervisorInfo, ShutdownReason } from "./hypervisor.ts";
-import type { VolumeOptions } from "./volume-host.ts";
 
-/** What native/addon exports (native/addon/index.d.ts). */
-export interface Addon {
-  hostInfo(): HypervisorInfo;
-  listDomains(): AddonDomain[];
-  domainsState(): bigint;
-  unpauseDomain(domid: number): bigint;
-  pauseDomain(domid: number): void;
-  destroyDomain(domid: number): Promise<void>;
-  sendFile(
-    socketPath: string,
-    hello: Buffer,
-    fd: number,
-    timeoutMilliseconds: number,
-  ): Promise<void>;
-  socketPair(): [number, number];
-  mountVolume(
-    pid: number,
-    startTime: string,
-    source: string,
-    name: string,
-    options: VolumeOptions,
-  ): Promise<void>;
-  unmountVolume(pid: number, startTime: string, name: string): Promise<void>;
-}
-
-/** A domain as the addon reports it: `shutdownReason` is Xen's number, -1 while it runs. */
-export interface AddonDomain extends Omit<DomainInfo, "shutdown"> {
-  readonly shutdown: boolean;
-  readonly shutdownReason: number;
-}
+type Addon = Pick<
+  NativeAddon,
+  | "hostInfo"
+  | "listDomains"
+  | "domainsState"
+  | "unpauseDomain"
+  | "pauseDomain"
+  | "destroyDomain"
+  | "sendFile"
+>;
 
 /** Xen public/sched.h, SHUTDOWN_*. */
 const SHUTDOWN_REASONS: readonly ShutdownReason[] = [
@@ -46,18 +24,6 @@ const SHUTDOWN_REASONS: readonly ShutdownReason[] = [
   "soft-reset",
 ];
 
-/** Loads the addon. Throws "unavailable" when it is missing or does not fit this Node. */
-export function loadAddon(path: string): Addon {
-  if (!existsSync(path)) {
-    throw new LightvmError("unavailable", `the native addon is missing: ${path}`);
-  }
-  try {
-    return createRequire(import.meta.url)(path) as Addon;
-  } catch (cause) {
-    throw new LightvmError("unavailable", `cannot load the native addon ${path}`, { cause });
-  }
-}
-
 /** The hypervisor below this dom0, through the Node-API addon. */
 export class NativeHypervisor implements Hypervisor {
   readonly #addon: Addon;
@@ -66,21 +32,16 @@ export class NativeHypervisor implements Hypervisor {
     this.#addon = addon;
   }
 
-  /** See `loadAddon`. */
-  static load(path: string): NativeHypervisor {
-    return new NativeHypervisor(loadAddon(path));
-  }
-
   info(): HypervisorInfo {
-    return attempt("ask Xen about the host", () => this.#addon.hostInfo());
+    return callAddon("unavailable", "ask Xen about the host", () => this.#addon.hostInfo());
   }
 
   domainsState(): bigint {
-    return attempt("list the domains", () => this.#addon.domainsState());
+    return callAddon("unavailable", "list the domains", () => this.#addon.domainsState());
   }
 
   listDomains(): DomainInfo[] {
-    const domains = attempt("list the domains", () => this.#addon.listDomains());
+    const domains = callAddon("unavailable", "list the domains", () => this.#addon.listDomains());
     return domains.map(({ shutdown, shutdownReason, ...domain }) => ({
       ...domain,
       shutdown: shutdown ? (SHUTDOWN_REASONS[shutdownReason] ?? "other") : undefined,
@@ -88,11 +49,13 @@ export class NativeHypervisor implements Hypervisor {
   }
 
   unpauseDomain(domid: number): bigint {
-    return attempt(`unpause domain ${domid}`, () => this.#addon.unpauseDomain(domid));
+    return callAddon("unavailable", `unpause domain ${domid}`, () =>
+      this.#addon.unpauseDomain(domid),
+    );
   }
 
   pauseDomain(domid: number): void {
-    attempt(`pause domain ${domid}`, () => this.#addon.pauseDomain(domid));
+    callAddon("unavailable", `pause domain ${domid}`, () => this.#addon.pauseDomain(domid));
   }
 
   async destroyDomain(domid: number): Promise<void> {
@@ -104,19 +67,9 @@ export class NativeHypervisor implements Hypervisor {
     }
   }
 
-  async sendFile(socketPath: string, hello: Buffer, fd: number, timeoutMs: number): Promise<void> {
-    try {
-      await this.#addon.sendFile(socketPath, hello, fd, timeoutMs);
-    } catch (cause) {
-      throw new LightvmError("unavailable", `cannot hand a file to ${socketPath}`, { cause });
-    }
-  }
-}
-
-function attempt<T>(what: string, hypercall: () => T): T {
-  try {
-    return hypercall();
-  } catch (cause) {
-    throw new LightvmError("unavailable", `cannot ${what}`, { cause });
+  sendFile(socketPath: string, hello: Buffer, fd: number, timeoutMs: number): Promise<void> {
+    const what = `hand a file to ${socketPath}`;
+    const send = () => this.#addon.sendFile(socketPath, hello, fd, timeoutMs);
+    return awaitAddon("unavailable", what, send);
   }
 }

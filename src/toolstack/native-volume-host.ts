@@ -1,53 +1,40 @@
 // SPDX-License-Identifier: Apache-2.0
 import { readFile } from "node:fs/promises";
-import { LightvmError } from "../shared/errors.ts";
+import { awaitAddon, callAddon, type NativeAddon } from "../shared/native-addon.ts";
 import type { ProcessIdentity } from "../vmm/process-identity.ts";
-import { type Addon, loadAddon } from "./native-hypervisor.ts";
 import type { VolumeHost, VolumeOptions } from "./volume-host.ts";
 
 /** A volume in a file server's mountinfo: its name, and what is mounted below it. */
 const VOLUME = /^\/volumes\/([^/]+)(\/.*)?$/;
 
+type Addon = Pick<NativeAddon, "socketPair" | "mountVolume" | "unmountVolume">;
+
 /** This host's kernel, through the Node-API addon. */
 export class NativeVolumeHost implements VolumeHost {
-  readonly #addon: Pick<Addon, "socketPair" | "mountVolume" | "unmountVolume">;
+  readonly #addon: Addon;
 
-  constructor(addon: Pick<Addon, "socketPair" | "mountVolume" | "unmountVolume">) {
+  constructor(addon: Addon) {
     this.#addon = addon;
   }
 
-  /** See `loadAddon`. */
-  static load(path: string): NativeVolumeHost {
-    return new NativeVolumeHost(loadAddon(path));
-  }
-
   socketPair(): [number, number] {
-    try {
-      return this.#addon.socketPair();
-    } catch (cause) {
-      throw new LightvmError("resource-exhausted", "cannot make a pair of sockets", { cause });
-    }
+    const make = () => this.#addon.socketPair();
+    return callAddon("resource-exhausted", "make a pair of sockets", make);
   }
 
-  async mountVolume(
+  mountVolume(
     { pid, startTime }: ProcessIdentity,
     source: string,
     name: string,
     options: VolumeOptions,
   ): Promise<void> {
-    try {
-      await this.#addon.mountVolume(pid, startTime, source, name, options);
-    } catch (cause) {
-      throw new LightvmError("failed-precondition", `cannot mount ${source}`, { cause });
-    }
+    const mount = () => this.#addon.mountVolume(pid, startTime, source, name, options);
+    return awaitAddon("failed-precondition", `mount ${source}`, mount);
   }
 
-  async unmountVolume({ pid, startTime }: ProcessIdentity, name: string): Promise<void> {
-    try {
-      await this.#addon.unmountVolume(pid, startTime, name);
-    } catch (cause) {
-      throw new LightvmError("internal", `cannot unmount volume ${name}`, { cause });
-    }
+  unmountVolume({ pid, startTime }: ProcessIdentity, name: string): Promise<void> {
+    const unmount = () => this.#addon.unmountVolume(pid, startTime, name);
+    return awaitAddon("internal", `unmount volume ${name}`, unmount);
   }
 
   /** From proc_pid_mountinfo(5), field 5. Names of ours need no unescaping. */

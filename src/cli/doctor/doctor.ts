@@ -3,6 +3,7 @@ import { execFile } from "node:child_process";
 import { promisify } from "node:util";
 import type { Config } from "../../shared/config.ts";
 import { describeError } from "../../shared/errors.ts";
+import { loadAddon } from "../../shared/native-addon.ts";
 import { nodePaths } from "../../shared/paths.ts";
 import { NativeHypervisor } from "../../toolstack/native-hypervisor.ts";
 import { type Check, type Finding, fail, type Host } from "./check.ts";
@@ -19,7 +20,7 @@ export function thisHost(config: Config): Host {
   const paths = nodePaths(config);
   let hypervisor: Host["hypervisor"];
   try {
-    hypervisor = NativeHypervisor.load(paths.addon);
+    hypervisor = new NativeHypervisor(loadAddon(paths.addon));
   } catch (error) {
     hypervisor = error instanceof Error ? error : new Error(String(error));
   }

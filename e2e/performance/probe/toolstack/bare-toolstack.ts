@@ -4,6 +4,7 @@ import { mkdirSync } from "node:fs";
 import { setTimeout as delay } from "node:timers/promises";
 import { parseConfig } from "../../../../src/shared/config.ts";
 import { createLogger } from "../../../../src/shared/logger.ts";
+import { loadAddon } from "../../../../src/shared/native-addon.ts";
 import { NativeProcessStarter } from "../../../../src/shared/native-process-starter.ts";
 import { nodePaths } from "../../../../src/shared/paths.ts";
 import { flavorName, flavorOf } from "../../../../src/toolstack/flavor.ts";
@@ -62,12 +63,13 @@ export class BareToolstack {
       mkdirSync(directory, { recursive: true, mode: 0o711 });
     }
     const paths = nodePaths(config);
+    const addon = loadAddon(paths.addon);
     this.toolstack = new LightvmToolstack({
       config,
       paths,
-      hypervisor: NativeHypervisor.load(paths.addon),
-      processes: NativeProcessStarter.load(paths.addon),
-      volumeHost: NativeVolumeHost.load(paths.addon),
+      hypervisor: new NativeHypervisor(addon),
+      processes: new NativeProcessStarter(addon),
+      volumeHost: new NativeVolumeHost(addon),
       logger: createLogger({ level: "info" }),
     });
     this.toolstack.start();
