@@ -14,6 +14,9 @@ const ANNOTATIONS = { "io.lightvm/unikernel": "true" };
 interface ContainerStatus {
   readonly status: { state: string; exitCode?: number; reason?: string; message?: string };
 }
+interface PodStatus {
+  readonly status: { readonly network: { readonly ip: string } };
+}
 interface ContainerStats {
   readonly stats: readonly { readonly memory: { readonly workingSetBytes: { value: string } } }[];
 }
@@ -28,9 +31,14 @@ describe("a unikernel pod", () => {
   });
   afterAll(async () => await node[Symbol.asyncDispose]());
 
-  async function push(name: string, kernel: Buffer, signOfLife: SignOfLife): Promise<string> {
+  async function push(
+    name: string,
+    kernel: Buffer,
+    signOfLife: SignOfLife,
+    commandLine: string = "",
+  ): Promise<string> {
     const memoryBytes = 2 ** 21;
-    const unikernel = { kernel: `/${name}`, commandLine: "", memoryBytes, signOfLife };
+    const unikernel = { kernel: `/${name}`, commandLine, memoryBytes, signOfLife };
     const image = await node.registry.push(name, "1", unikernelImage(kernel, unikernel));
     await node.crictl.must(["pull", image], 120_000);
     return image;
@@ -59,6 +67,34 @@ describe("a unikernel pod", () => {
 
     const second = await crictl.start(sandbox, { ...container, attempt: 1 }, pod);
     expect(await statusOf(second)).toMatchObject({ state: "CONTAINER_RUNNING" });
+    await crictl.removePod(sandbox);
+    expect(await tracesOfPods(box)).toEqual(node.tracesBefore);
+  });
+
+  it("tells the time over the pod network, to many callers and after a restart", async () => {
+    const { box, crictl } = node;
+    const line = "ip={address} gateway={gateway}";
+    const kernel = await readFile(join(await unikernels(), "daytime"));
+    const image = await push("daytime", kernel, "sysctl", line);
+    const pod = { name: "daytime", annotations: ANNOTATIONS };
+    const sandbox = await crictl.runPod(pod);
+    const { status } = await crictl.json<PodStatus>(["inspectp", sandbox]);
+    const ask = `busybox nc -w 20 ${status.network.ip} 13 </dev/null`;
+    for (const attempt of [0, 1]) {
+      const container = { name: "daytime", image, attempt };
+      const id = await crictl.start(sandbox, container, pod);
+      const before = Number((await box.exec("date +%s")).stdout);
+      const { stdout } = await box.exec(`for i in 1 2 3 4 5 6 7 8 9 10 11 12; do ${ask}; done`);
+      const answers = stdout.trim().split("\r\n");
+      expect(answers).toHaveLength(12);
+      for (const answer of answers) {
+        const text = /^\w+day, (\w+ \d+, \d{4} [\d:]{8})-UTC$/.exec(answer)?.[1];
+        const seconds = Date.parse(`${text} UTC`) / 1000;
+        expect(Math.abs(seconds - before)).toBeLessThan(60);
+      }
+      await crictl.must(["stop", "--timeout", "30", id]);
+      expect(await statusOf(id)).toMatchObject({ exitCode: 0, reason: "Completed" });
+    }
     await crictl.removePod(sandbox);
     expect(await tracesOfPods(box)).toEqual(node.tracesBefore);
   });

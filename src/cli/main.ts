@@ -65,7 +65,11 @@ function program(): Command {
     .command("pack <kernel>")
     .description("make an OCI image of an ELF file with a PVH entry point")
     .requiredOption("-o, --output <file>", "OCI layout (tar) that is written")
-    .option("--cmdline <text>", "its command line; {hostname} is the pod's", "")
+    .option(
+      "--cmdline <text>",
+      "its command line; {address}, {gateway} and {hostname} are the pod's",
+      "",
+    )
     .option("--memory <size>", "RAM that it needs, for example 8Mi (default: what it takes)")
     .option("--sign-of-life <kind>", "sysctl: it speaks noxs; none: it does not", "sysctl")
     .action((kernel: string, options: PackOptions) => console.log(packUnikernel(kernel, options)));

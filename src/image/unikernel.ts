@@ -4,7 +4,8 @@
 // manifest) what is to be booted. `lightvm unikernel pack` writes them.
 //
 //   io.lightvm.unikernel.kernel         path of the kernel in the image: an ELF with a PVH entry point
-//   io.lightvm.unikernel.cmdline        its command line; {hostname} is the pod's
+//   io.lightvm.unikernel.cmdline        its command line; {address} (with prefix length), {gateway} (both IPv4)
+//                                       and {hostname} stand for the pod's
 //   io.lightvm.unikernel.memory         RAM that it needs at least: bytes, or a number with Ki, Mi or Gi
 //   io.lightvm.unikernel.sign-of-life   "sysctl" (default): it has started once it says ALIVE over noxs;
 //                                       "none": it knows nothing of noxs and has started when it runs

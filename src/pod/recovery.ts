@@ -96,7 +96,7 @@ async function recoverUnikernel(
   sandbox: Sandbox,
   vm: PodVm | undefined,
 ): Promise<void> {
-  const { pods, toolstack, logger } = context;
+  const { network, pods, toolstack, logger } = context;
   for (const container of [...sandbox.containers.values()]) {
     if (container.state === "creating" || container.status.removing) {
       if (container.mayRun) await vm?.stop(0);
@@ -106,7 +106,7 @@ async function recoverUnikernel(
       superviseUnikernel(sandbox, container, vm, logger);
       if (container.state === "created") container.update({ startedAt: now() });
     } else if (container.state === "created" && sandbox.state === "ready") {
-      await finishUnikernelStart({ toolstack, logger }, sandbox, container);
+      await finishUnikernelStart({ network, toolstack, logger }, sandbox, container);
     } else {
       const message = "nothing of its VM is left; the machine may have restarted";
       container.settle({ at: now(), code: 255, reason: "Error", message });

@@ -7,7 +7,9 @@
 //   (none) ──────────────► waiting ────────► running (one container) ──────────────────► (none)
 //      ▲                      │ the pod ends                                                │
 //      └──────────────────────┴──────────── the next container's creation ◄─────────────────┘
+import { isIP } from "node:net";
 import { GuestEnd_Reason } from "../../cri-proto/generated/lightvm/vmm/v1/vmm.ts";
+import type { Network, Tap } from "../network/network.ts";
 import { describeError, LightvmError } from "../shared/errors.ts";
 import type { Logger } from "../shared/logger.ts";
 import type { PodVm, PodVmEnd } from "../toolstack/pod-vm.ts";
@@ -32,6 +34,7 @@ export interface UnikernelSeat {
 }
 
 export interface UnikernelTools {
+  readonly network: Pick<Network, "openTap">;
   readonly toolstack: Pick<Toolstack, "prepareShell">;
   readonly logger: Logger;
 }
@@ -46,7 +49,7 @@ export function requireSeat(sandbox: Sandbox): UnikernelSeat {
 
 /** Sees to it that a shell of at least this size waits. */
 export async function provideShell(
-  { toolstack }: UnikernelTools,
+  { toolstack }: Pick<UnikernelTools, "toolstack">,
   sandbox: Sandbox,
   memoryBytes: number,
   signal: AbortSignal,
@@ -74,17 +77,9 @@ export async function startUnikernel(
   container: Container,
 ): Promise<void> {
   const signal = new AbortController().signal;
-  const { unikernel, logPath } = container.metadata;
-  if (unikernel === undefined) throw new LightvmError("internal", "a container without a kernel");
   container.update({ starting: true });
   try {
-    await provideShell(tools, sandbox, unikernel.memoryBytes, signal);
-    const seat = requireSeat(sandbox);
-    const { shell } = seat;
-    seat.shell = undefined;
-    if (shell === undefined) throw new LightvmError("unavailable", "the pod's shell is gone");
-    const boot = { ...unikernel, containerId: container.id, logPath };
-    const vm = await shell.boot(boot, signal);
+    const vm = await bootKernel(tools, sandbox, container, signal);
     superviseUnikernel(sandbox, container, vm, tools.logger);
     // The pod was stopped meanwhile, when there was no VM yet that could be.
     if (sandbox.state !== "ready") await vm.stop(0);
@@ -94,6 +89,38 @@ export async function startUnikernel(
     throw error;
   }
   container.update({ startedAt: now() });
+}
+
+async function bootKernel(
+  tools: UnikernelTools,
+  sandbox: Sandbox,
+  container: Container,
+  signal: AbortSignal,
+): Promise<PodVm> {
+  const { unikernel, logPath } = container.metadata;
+  if (unikernel === undefined) throw new LightvmError("internal", "a container without a kernel");
+  await provideShell(tools, sandbox, unikernel.memoryBytes, signal);
+  // The tap of a container before this one is free once nothing is left of its VM.
+  await sandbox.concluded;
+  // It leaves no work to the guest: a unikernel may know nothing of offloads.
+  using tap = await tools.network.openTap(sandbox.id, false);
+  const seat = requireSeat(sandbox);
+  const { shell } = seat;
+  seat.shell = undefined;
+  if (shell === undefined) throw new LightvmError("unavailable", "the pod's shell is gone");
+  const { fd, mac, mtu, offloads } = tap;
+  const commandLine = withAddresses(unikernel.commandLine, tap);
+  const parts = { containerId: container.id, logPath, tap: { fd, mac, mtu, offloads } };
+  return await shell.boot({ ...unikernel, ...parts, commandLine }, signal);
+}
+
+/** {address} with prefix length and {gateway}, as the plugins gave them; IPv4, empty if there is none. */
+function withAddresses(commandLine: string, { addresses, routes }: Tap): string {
+  const isIpv4 = (text: string) => isIP(text.split("/")[0] ?? "") === 4;
+  const gateway = routes.find((route) => route.destination === "0.0.0.0/0")?.gateway;
+  return commandLine
+    .replaceAll("{address}", addresses.find(isIpv4) ?? "")
+    .replaceAll("{gateway}", gateway ?? "");
 }
 
 /** From now on the end of the VM is the end of the container, and nothing is left of the VM then. */

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 import { dirname } from "node:path";
 import { makeDirectories } from "../shared/make-directories.ts";
-import { handFileToVmm } from "../vmm/vmm-files.ts";
+import { handDescriptorToVmm, handFileToVmm } from "../vmm/vmm-files.ts";
 import type { StartSign } from "./boot.ts";
-import type { BreakdownStep, PodVm } from "./pod-vm.ts";
+import type { BreakdownStep, PodVm, VmTap } from "./pod-vm.ts";
 import type { Shell, ShellTools } from "./shell.ts";
 import type { Stopwatch } from "./stopwatch.ts";
 
@@ -18,6 +18,8 @@ export interface Unikernel {
   readonly containerId: string;
   /** CRI log file; "" drops the output. */
   readonly logPath: string;
+  /** Its interface, if it has one; the VMM gets a copy of the tap. */
+  readonly tap?: VmTap;
 }
 
 /** A VM without a guest that a pod holds until its container is started. */
@@ -38,8 +40,8 @@ export interface PodShell {
 }
 
 /**
- * Kernel, console and devices in place; the domain is ready to be unpaused. The three files go over
- * side by side, and so do the two calls: the VMM takes them in the order in which they are sent.
+ * Kernel, console and devices in place; the domain is ready to be unpaused. The files go over
+ * side by side, and so do the calls: the VMM takes them in the order in which they are sent.
  */
 export async function executeUnikernel(
   shell: Shell,
@@ -48,13 +50,19 @@ export async function executeUnikernel(
   stopwatch: Stopwatch,
   signal: AbortSignal,
 ): Promise<void> {
-  const { kernel, commandLine, containerId, logPath } = unikernel;
+  const { kernel, commandLine, containerId, logPath, tap } = unikernel;
   const { directory } = shell.plan;
   const wait = { signal, timeoutMs: tools.vmmTimeoutMs };
   const hand = (path: string, flags: string, mode: number) =>
     handFileToVmm(tools.hypervisor, directory.socket, { path, flags, mode }, wait);
+  const handTap = async ({ fd, ...card }: VmTap) => {
+    const { hypervisor } = tools;
+    const file = await handDescriptorToVmm(hypervisor, directory.socket, fd, "the pod's tap", wait);
+    return { ...card, file };
+  };
   if (logPath !== "") await makeDirectories(dirname(logPath), 0o755);
-  const [kernelFile, journalFile, file] = await Promise.all([
+  const [card, kernelFile, journalFile, file] = await Promise.all([
+    tap && handTap(tap),
     hand(kernel, "r", 0o600),
     shell.handOverJournal(signal),
     logPath === "" ? 0n : hand(logPath, "a", 0o640),
@@ -65,6 +73,7 @@ export async function executeUnikernel(
   const argument = { ...files, ...guest, consoleContainerId: containerId };
   const [executed] = await Promise.all([
     shell.client.call("execute", argument, wait),
+    card && shell.client.call("attachNetwork", card, wait),
     shell.client.call("setContainerLog", { containerId, file, terminal: false }, wait),
   ]);
   stopwatch.step("execute");

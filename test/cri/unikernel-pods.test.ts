@@ -32,7 +32,7 @@ describe("a pod of unikernels", () => {
     expect(domains()).toEqual([{ ...waiting, paused: false }]);
     const running = await cri.containerStatus(first);
     expect(running.state).toBe(ContainerState.CONTAINER_RUNNING);
-    expect(readFileSync(running.logPath, "utf8")).toBe("name=web-0 verbose\n");
+    expect(readFileSync(running.logPath, "utf8")).toBe("name=web-0 ip=10.0.0.2/24 verbose\n");
 
     await cri.stop(first, 5);
     expect(await cri.containerStatus(first)).toMatchObject({

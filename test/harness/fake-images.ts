@@ -29,7 +29,7 @@ const NOOP: ImageConfig = {
   command: [],
   labels: {
     "io.lightvm.unikernel.kernel": "/noop",
-    "io.lightvm.unikernel.cmdline": "name={hostname}",
+    "io.lightvm.unikernel.cmdline": "name={hostname} ip={address}",
     "io.lightvm.unikernel.memory": "2Mi",
   },
 };

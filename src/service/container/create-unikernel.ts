@@ -41,7 +41,7 @@ export async function createUnikernel(
   const metadata = metadataOf(sandbox, config, image, { ...unikernel, kernel: image.kernelPath });
   const container = pods.addContainer(sandbox, metadata);
   onFailure(undo, logger, "the container's record", () => pods.removeContainer(sandbox, container));
-  await provideShell({ toolstack, logger }, sandbox, unikernel.memoryBytes, signal);
+  await provideShell({ toolstack }, sandbox, unikernel.memoryBytes, signal);
   // The file that will be booted goes with its image.
   if (images.get(image.id) === undefined) {
     throw new LightvmError("not-found", `image "${config.image.reference}" was removed meanwhile`);

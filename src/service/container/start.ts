@@ -5,7 +5,7 @@ import type { NodeContext } from "../node-context.ts";
 
 /** StartContainer. Throws "failed-precondition" unless the container has just been created. */
 export async function startContainer(
-  { logger, pods, toolstack }: NodeContext,
+  { logger, network, pods, toolstack }: NodeContext,
   id: string,
   signal: AbortSignal,
 ): Promise<void> {
@@ -15,6 +15,6 @@ export async function startContainer(
   const sandbox = pods.sandboxOf(container);
   if (sandbox.unikernel !== undefined) {
     requireSeat(sandbox);
-    await startUnikernel({ toolstack, logger }, sandbox, container);
+    await startUnikernel({ network, toolstack, logger }, sandbox, container);
   } else await startInGuest(sandbox.requireVm(), container, { again: false });
 }
