@@ -73,10 +73,14 @@ export class Box {
     return await execute(this.#ssh(), command, options);
   }
 
-  /** Makes a TCP port of dom0's loopback reachable here; returns the port on 127.0.0.1. */
-  async forward(remotePort: number): Promise<number> {
+  /**
+   * Makes a TCP port of dom0's loopback, or the UNIX socket of that path, reachable here; returns the
+   * port on 127.0.0.1.
+   */
+  async forward(remote: number | string): Promise<number> {
     const localPort = await freePort();
-    const forwarding = `127.0.0.1:${localPort}:127.0.0.1:${remotePort}`;
+    const target = typeof remote === "number" ? `127.0.0.1:${remote}` : remote;
+    const forwarding = `127.0.0.1:${localPort}:${target}`;
     // Opens the shared connection if it is not there yet.
     await this.exec("true");
     await run(["ssh", "-O", "forward", "-L", forwarding, ...this.sshArguments()]);

@@ -48,6 +48,10 @@ export class PoolUnderTest {
     return (await this.metrics()).kinds.reduce((sum, kind) => sum + kind.waiting, 0);
   }
 
+  async hits(): Promise<number> {
+    return (await this.metrics()).kinds.reduce((sum, kind) => sum + kind.hits, 0);
+  }
+
   /** Ids of all shells, whether they wait, are a pod's or are being made or destroyed. */
   async shells(): Promise<string[]> {
     const { stdout } = await this.#node.box.exec("ls /run/lightvm/shells");

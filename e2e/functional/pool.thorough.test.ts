@@ -58,6 +58,20 @@ describe("the pool of shells", () => {
     await crictl.removePod(sandbox);
   });
 
+  it("leaves nothing when lightvmd is killed in the middle of a refill", async () => {
+    const { box, daemon } = node;
+    await daemon.reload(poolSettings(8));
+    // A shell that does not wait yet has no level in its record.
+    const unfinished = "grep -sL level /run/lightvm/shells/*/shell.json | grep -q .";
+    const killed = await box.exec(
+      `timeout 60 sh -c 'until ${unfinished}; do :; done' && kill -KILL $(cat /run/lightvmd.pid)`,
+    );
+    expect(killed.code).toBe(0);
+    await daemon.start({ config: poolSettings(2) });
+    await expect.poll(() => pool.waiting(), EVENTUALLY).toBe(2);
+    await expect.poll(async () => (await pool.shells()).length, EVENTUALLY).toBe(2);
+  });
+
   it("follows its configuration without a restart", async () => {
     const { daemon } = node;
     await pool.fill(1, "prepared");

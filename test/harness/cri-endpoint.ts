@@ -17,7 +17,11 @@ export interface CriEndpoint {
 
 /** Connects to the lightvmd of a bench, also to one that is yet to come. */
 export function connectCri(root: string): CriEndpoint {
-  const address = `unix:${benchConfig(root).socket}`;
+  return connectCriTo(`unix:${benchConfig(root).socket}`, join(root, "logs"));
+}
+
+/** Connects to a lightvmd by its gRPC address. */
+export function connectCriTo(address: string, logDirectory: string): CriEndpoint {
   const runtime = new RuntimeServiceClient(address, credentials.createInsecure(), {
     "grpc.max_receive_message_length": 16 * 1024 * 1024,
     "grpc.initial_reconnect_backoff_ms": 50,
@@ -28,5 +32,5 @@ export function connectCri(root: string): CriEndpoint {
     runtime.close();
     image.close();
   };
-  return { runtime, image, logDirectory: join(root, "logs"), close };
+  return { runtime, image, logDirectory, close };
 }
