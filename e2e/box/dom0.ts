@@ -23,8 +23,8 @@ export interface Dom0Release {
 export const DOM0_RELEASES = {
   "4.20": { debian: "trixie", xen: "4.20" },
   "4.17": { debian: "bookworm", xen: "4.17" },
-  // Too old for pods: it is there to see what they are told.
-  "4.14": { debian: "trixie", xen: "4.20", foreignXen: { debian: "bullseye", xen: "4.14" } },
+  // Too old for pods: it is there to see what they are told. It cannot unpack Debian 13's kernel (zstd).
+  "4.14": { debian: "bookworm", xen: "4.17", foreignXen: { debian: "bullseye", xen: "4.14" } },
 } as const satisfies Record<string, Dom0Release>;
 
 export type XenRelease = keyof typeof DOM0_RELEASES;
@@ -75,11 +75,15 @@ export async function dom0Image(
   inputs.push(await readFile(import.meta.filename, "utf8"));
   const hypervisor = await hypervisorOf(release, folder);
   inputs.push(hypervisor);
-  const image = await cached(`dom0-${release.xen}`, inputs, async (directory) => {
-    await extractFiles(folder, hypervisor, directory);
-    await packInitramfs(folder, directory);
-    await packRoot(folder, directory);
-  });
+  const image = await cached(
+    `dom0-${(release.foreignXen ?? release).xen}`,
+    inputs,
+    async (directory) => {
+      await extractFiles(folder, hypervisor, directory);
+      await packInitramfs(folder, directory);
+      await packRoot(folder, directory);
+    },
+  );
   const file = (name: string) => join(image, name);
   return {
     xen: file("xen"),
