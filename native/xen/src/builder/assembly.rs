@@ -115,6 +115,8 @@ impl<'a> Assembly<'a> {
         domctl
             .set_tsc_native(domid)
             .map_err(self.failed("set the TSC mode"))?;
+        let clock = domctl.set_time_utc(domid);
+        clock.map_err(self.failed("set the clock"))?;
         let limit = domctl.max_memory(domid, self.options.memory_bytes);
         limit.map_err(self.failed("limit the memory"))?;
         let mempool = paging_mempool(self.options.vcpus, self.options.memory_bytes);

@@ -28,6 +28,7 @@ pub(crate) enum Command {
     GetDomainInfo = 5,
     MaxMemory = 11,
     MaxVcpus = 15,
+    SetTimeOffset = 24,
     SetHvmContext = 34,
     SetTscInfo = 60,
     GetCpuPolicy = 82,

@@ -69,6 +69,19 @@ impl Domctl<'_> {
             .map(drop)
     }
 
+    /// Has the guest's wall clock tell Xen's own time, UTC. Without this, Xen leaves the time of day in an
+    /// HVM guest's shared page at 1970 until dom0 next sets the clock.
+    pub(crate) fn set_time_utc(&self, domid: u16) -> Result<(), XenError> {
+        let offset_seconds = 0_i64;
+        self.issue(
+            "settimeoffset",
+            Command::SetTimeOffset,
+            domid,
+            &offset_seconds.to_le_bytes(),
+        )
+        .map(drop)
+    }
+
     /// Sets the state of vCPUs: a sequence of records as public/hvm/save.h has them.
     pub(crate) fn set_hvm_context(&self, domid: u16, context: &[u8]) -> Result<(), XenError> {
         const OPERATION: &str = "sethvmcontext";
