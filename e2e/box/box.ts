@@ -10,7 +10,7 @@ import { run } from "../../native/build/run.ts";
 import { LightvmError } from "../../src/shared/errors.ts";
 import { makeDataDisk, packProject } from "./disks.ts";
 import { DOM0_RELEASES, dom0Image, type XenRelease } from "./dom0.ts";
-import { qemuArguments } from "./qemu.ts";
+import { type Machine, qemuArguments } from "./qemu.ts";
 import { listenForReady, type ReadySignal } from "./ready.ts";
 import { type CommandResult, type ExecOptions, execute, sshArguments } from "./ssh.ts";
 import { type GoProgram, toolsDisk } from "./tools.ts";
@@ -93,6 +93,14 @@ export class Box {
     return sshArguments(this.#ssh());
   }
 
+  /** Cuts the power of a machine that runs, and boots it again with the disks that it had. */
+  async powerCycle(): Promise<void> {
+    this.#requireRunning();
+    await this.down();
+    const machine = await readFile(join(this.directory, "machine.json"), "utf8");
+    await this.#powerOn(JSON.parse(machine) as Machine);
+  }
+
   /** Powers the machine off, at once. What was on its data disk goes with the next `up`. */
   async down(): Promise<void> {
     const pid = this.#pid();
@@ -147,23 +155,26 @@ export class Box {
     await makeDataDisk(file("data.img"), DATA_DISK_MIB);
     const sshPort = await freePort();
     await writeFile(file("ssh.port"), String(sshPort));
-    using ready = await listenForReady(file("ready.sock"));
-    const child = this.#spawn(
-      qemuArguments({
-        image,
-        tools,
-        project: file("project.erofs"),
-        data: file("data.img"),
-        memoryMib: options.memoryMib ?? 4096,
-        dom0MemoryMib: options.dom0MemoryMib ?? 2048,
-        sshPort,
-        readySocket: file("ready.sock"),
-        consoleLog: this.consoleLog,
-        pidFile: file("qemu.pid"),
-        virtualTime: options.virtualTime ?? false,
-      }),
-    );
-    await this.#awaitReady(ready, child, options.bootTimeoutMs ?? 180_000);
+    const machine: Machine = {
+      image,
+      tools,
+      project: file("project.erofs"),
+      data: file("data.img"),
+      memoryMib: options.memoryMib ?? 4096,
+      dom0MemoryMib: options.dom0MemoryMib ?? 2048,
+      sshPort,
+      readySocket: file("ready.sock"),
+      consoleLog: this.consoleLog,
+      pidFile: file("qemu.pid"),
+      virtualTime: options.virtualTime ?? false,
+    };
+    await writeFile(file("machine.json"), JSON.stringify(machine));
+    await this.#powerOn(machine, options.bootTimeoutMs);
+  }
+
+  async #powerOn(machine: Machine, bootTimeoutMs = 180_000): Promise<void> {
+    using ready = await listenForReady(machine.readySocket);
+    await this.#awaitReady(ready, this.#spawn(qemuArguments(machine)), bootTimeoutMs);
   }
 
   #spawn(args: readonly string[]): Promise<string> {

@@ -1,0 +1,98 @@
+// SPDX-License-Identifier: Apache-2.0
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { nodeLibrary } from "../../native/build/node-library.ts";
+import { Box } from "../box/box.ts";
+import { testBusybox } from "../framework/box-for-tests.ts";
+import { Crictl, crictlCommand } from "../framework/crictl.ts";
+import { Daemon } from "../framework/daemon.ts";
+import { busyboxImage } from "../framework/oci-image.ts";
+import { Registry } from "../framework/registry.ts";
+import { tracesOfPods } from "../framework/traces.ts";
+
+interface Inspected {
+  readonly status: { readonly state: string; readonly exitCode?: number };
+}
+interface Listed {
+  readonly images?: readonly { readonly repoTags: readonly string[] }[];
+}
+
+/** A machine of its own: the power of the other tests' stays on. */
+describe("a node whose power was cut", () => {
+  const pod = { name: "before" };
+  let box: Box;
+  let crictl: Crictl;
+  let daemon: Daemon;
+  let busybox: string;
+  let cutShort: string;
+  let traces: readonly string[];
+
+  /** Both images in a registry, whose process ends with the power. */
+  async function serveImages(): Promise<void> {
+    const registry = await Registry.start(box);
+    const binary = await testBusybox();
+    busybox = await registry.push("busybox", "latest", await busyboxImage(binary));
+    const extra = [{ name: "etc/cut", content: "whole" }];
+    cutShort = await registry.push("cut", "latest", await busyboxImage(binary, { extra }));
+  }
+
+  beforeAll(async () => {
+    const library = await nodeLibrary();
+    box = await Box.up({ name: "power", library, memoryMib: 2048, dom0MemoryMib: 1024 });
+    crictl = new Crictl(box);
+    daemon = new Daemon(box);
+    await serveImages();
+    await daemon.start();
+    traces = await tracesOfPods(box);
+    await crictl.must(["pull", busybox], 120_000);
+  });
+  afterAll(async () => await box.down());
+
+  const container = (name: string, command: string) => ({
+    name,
+    image: busybox,
+    command: ["sh", "-c", command],
+  });
+  const stateOf = async (id: string) => (await crictl.json<Inspected>(["inspect", id])).status;
+
+  it("tells what has ended with the power, and what had before", async () => {
+    const sandbox = await crictl.runPod(pod);
+    const running = await crictl.start(sandbox, container("running", "exec sleep 1000"), pod);
+    const ended = await crictl.start(sandbox, container("ended", "exit 3"), pod);
+    const created = await crictl.create(sandbox, container("created", "exec sleep 1000"), pod);
+    await expect
+      .poll(() => stateOf(ended), { timeout: 30_000 })
+      .toMatchObject({ state: "CONTAINER_EXITED", exitCode: 3 });
+
+    await box.powerCycle();
+    await daemon.start();
+    const { status } = await crictl.json<Inspected>(["inspectp", sandbox]);
+    expect(status.state).toBe("SANDBOX_NOTREADY");
+    const gone = { state: "CONTAINER_EXITED", exitCode: 255 };
+    expect(await stateOf(running)).toMatchObject(gone);
+    expect(await stateOf(created)).toMatchObject(gone);
+    expect(await stateOf(ended)).toMatchObject({ state: "CONTAINER_EXITED", exitCode: 3 });
+    await crictl.removePod(sandbox);
+    expect(await tracesOfPods(box)).toEqual(traces);
+  });
+
+  it("has the images that it had, and none of which it has only a part", async () => {
+    await serveImages();
+    const pull = crictlCommand(["pull", cutShort]);
+    await box.exec(`${pull} >/dev/null 2>&1 & sleep 0.5`);
+    await box.powerCycle();
+    await daemon.start();
+    const has = async (image: string) =>
+      (await crictl.json<Listed>(["images", image])).images?.length === 1;
+    expect(await has(busybox)).toBe(true);
+    if (!(await has(cutShort))) {
+      await serveImages();
+      await crictl.must(["pull", cutShort], 120_000);
+    }
+    const sandbox = await crictl.runPod(pod);
+    const whole = { ...container("whole", "exec sleep 1000"), image: cutShort };
+    const id = await crictl.start(sandbox, whole, pod);
+    expect((await crictl.exec(id, ["cat", "/etc/cut"])).stdout).toBe("whole");
+    await crictl.removePod(sandbox);
+    expect(await tracesOfPods(box)).toEqual(traces);
+  });
+});
