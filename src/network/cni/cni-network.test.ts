@@ -229,6 +229,29 @@ describe("a pod in a network of plugins", () => {
     await network.detach(A);
   });
 
+  it("asks a plugin again that a signal or a busy network has interrupted", async () => {
+    const interrupted = `{"code":999,"msg":"could not get list of IP addresses: interrupted system call"}`;
+    plugin(
+      "bridge",
+      `again="$CNI_PATH/again-$CNI_COMMAND"
+      [ -e "$again" ] || { : >"$again"; echo '${interrupted}'; exit 1; }
+      [ "$CNI_COMMAND" = ADD ] && echo '${JSON.stringify(RESULT)}'; true`,
+    );
+    await network.attach(request(), signal);
+    await network.detach(A);
+    expect(names(calls())).toEqual([
+      ...["bridge ADD", "bridge DEL", "bridge DEL", "bridge ADD", "portmap ADD"],
+      ...["portmap DEL", "bridge DEL"],
+    ]);
+  });
+
+  it("gives up on a plugin that is interrupted each time", async () => {
+    plugin("bridge", `echo '{"code":999,"msg":"interrupted system call"}'; exit 1`);
+    await expect(network.attach(request(), signal)).rejects.toThrow(/interrupted system call/);
+    plugin("bridge", "true");
+    await network.detach(A);
+  });
+
   it("is cancelled between two plugins: what one has half done, none can undo", async () => {
     const script = `[ "$CNI_COMMAND" = ADD ] || exit 0
       : >"$(dirname "$0")/begun"

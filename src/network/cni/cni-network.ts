@@ -24,10 +24,19 @@ import {
 import type { AttachmentRecord, AttachmentStore } from "./attachment-store.ts";
 import { capabilityArguments, runtimeConfig } from "./capabilities.ts";
 import { type NetworkList, type PluginConfig, readNetworkList } from "./network-list.ts";
-import { type CniCommand, hasPlugin, type PluginOptions, runPlugin } from "./plugin.ts";
+import {
+  type CniCommand,
+  hasPlugin,
+  type PluginOptions,
+  type PluginRun,
+  runPlugin,
+} from "./plugin.ts";
 import { attachmentOf, type CniResult } from "./result.ts";
 import { Turns } from "./turns.ts";
 import { atLeast } from "./versions.ts";
+
+/** Runs of one plugin that is interrupted each time. */
+const MOST_ATTEMPTS = 5;
 
 export interface CniNetworkOptions {
   readonly configDirectory: string;
@@ -195,7 +204,20 @@ export class CniNetwork implements Network {
       CNI_ARGS: record.arguments,
     };
     const run = { command, type, network: record.list.name, environment, config };
-    return await runPlugin(this.#options.plugins, run, signal);
+    return await this.#runAgain(run, signal);
+  }
+
+  /** Runs a plugin until it was not interrupted. An ADD that failed is undone before the next one. */
+  async #runAgain(run: PluginRun, signal?: AbortSignal): Promise<CniResult | undefined> {
+    for (let attempt = 1; ; attempt += 1) {
+      try {
+        return await runPlugin(this.#options.plugins, run, signal);
+      } catch (error) {
+        if (attempt === MOST_ATTEMPTS || !wasInterrupted(error)) throw error;
+        this.#options.logger.info({ error }, "a network plugin was interrupted and is run again");
+      }
+      if (run.command === "ADD") await this.#runAgain({ ...run, command: "DEL" });
+    }
   }
 
   #namespaceOf(id: string): string {
@@ -210,6 +232,14 @@ export class CniNetwork implements Network {
       throw error;
     }
   }
+}
+
+/**
+ * EINTR, as Go words it. The kernel says so of a list of addresses or links that changed while it was
+ * read (NLM_F_DUMP_INTR in linux/netlink.h), which many pods that come and go at once bring about.
+ */
+function wasInterrupted(error: unknown): boolean {
+  return error instanceof LightvmError && error.message.includes("interrupted system call");
 }
 
 function baseConfig({ name, version }: NetworkList, plugin: PluginConfig): object {
