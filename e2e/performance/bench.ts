@@ -5,12 +5,13 @@ import { mkdir, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { Command, InvalidArgumentError } from "commander";
 import { nodeLibrary } from "../../native/build/node-library.ts";
+import { columns } from "../../src/shared/columns.ts";
 import { describeError } from "../../src/shared/errors.ts";
 import { CONTAINERD_PACKAGES } from "../framework/containerd.ts";
 import { type Extent, type Measurements, measure, PARTS, type Part } from "./measure.ts";
 import { say } from "./progress.ts";
 import { type Part as BreakdownPart, breakdown } from "./report/breakdown.ts";
-import { aligned, rounded, table } from "./report/figure.ts";
+import { rounded, table } from "./report/figure.ts";
 import { alone, figures } from "./report/goals.ts";
 import { paperPlots } from "./report/paper-plots.ts";
 import { draw } from "./report/plots.ts";
@@ -117,7 +118,7 @@ function print(
       part.hypercalls > 0 ? `${part.hypercalls} hypercalls` : "",
       part.bytesCopied > 0 ? `${part.bytesCopied} bytes` : "",
     ]);
-    console.log(`\n${name}:\n${aligned(rows)}`);
+    console.log(`\n${name}:\n${columns(rows)}`);
   }
   for (const { milliseconds, name } of xl?.shares ?? []) {
     console.log(`xl create: ${milliseconds.toFixed(1)} vms  ${name}`);

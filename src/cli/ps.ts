@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+import { columns } from "../shared/columns.ts";
 import type { NodePaths } from "../shared/paths.ts";
 import { domainUuid } from "../toolstack/domain-uuid.ts";
 import type { DomainInfo, Hypervisor } from "../toolstack/hypervisor.ts";
@@ -43,7 +44,7 @@ export function listPods(
 
 /** The list as columns. */
 export function formatPods(pods: readonly PodLine[]): string {
-  const rows = [
+  return columns([
     ["POD", "NAME", "DOMID", "STATE", "VCPUS", "MEMORY"],
     ...pods.map(({ id, name, domid, state, vcpus, memoryMib }) => [
       id.slice(0, 13),
@@ -53,18 +54,7 @@ export function formatPods(pods: readonly PodLine[]): string {
       String(vcpus),
       `${memoryMib} MiB`,
     ]),
-  ];
-  const widths = (rows[0] ?? []).map((_, column) =>
-    Math.max(...rows.map((row) => row[column]?.length ?? 0)),
-  );
-  return rows
-    .map((row) =>
-      row
-        .map((cell, column) => cell.padEnd(widths[column] ?? 0))
-        .join("  ")
-        .trimEnd(),
-    )
-    .join("\n");
+  ]);
 }
 
 function stateOf(domain: DomainInfo | undefined): PodLine["state"] {

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+import { columns } from "../../../src/shared/columns.ts";
 
 /** One measured promise, with its peer measured in the same run. */
 export interface Figure {
@@ -47,26 +48,10 @@ export function table(figures: Readonly<Record<string, Figure>>): string {
     met ? "met" : "missed",
     peer ? `${rounded(peer.value)} ${unit}: ${peer.what}` : "",
   ]);
-  return aligned([["", "ours", "goal", "", "peer, same run"], ...rows]);
+  return columns([["", "ours", "goal", "", "peer, same run"], ...rows]);
 }
 
 /** A number as people read it. */
 export function rounded(value: number): string {
   return value < 100 ? value.toFixed(2) : value.toFixed(0);
-}
-
-/** Cells in columns, for a terminal. */
-export function aligned(rows: readonly (readonly string[])[]): string {
-  const columns = Math.max(...rows.map((row) => row.length));
-  const widths = Array.from({ length: columns }, (_, column) =>
-    Math.max(...rows.map((row) => (row[column] ?? "").length)),
-  );
-  return rows
-    .map((row) =>
-      row
-        .map((cell, column) => cell.padEnd(widths[column] ?? 0))
-        .join("  ")
-        .trimEnd(),
-    )
-    .join("\n");
 }
