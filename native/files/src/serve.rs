@@ -26,7 +26,7 @@ const MAX_MESSAGE: usize = (256 + 1) * 4096;
 
 /// Why serving has come to an end before the VMM wanted it.
 #[derive(Debug)]
-pub(crate) enum ServeError {
+pub enum ServeError {
     /// The system refused something.
     Io(io::Error),
     /// The guest sent what is no FUSE message.
@@ -51,7 +51,11 @@ impl From<io::Error> for ServeError {
 }
 
 /// Serves every channel in a thread of its own, until the first of them is over.
-pub(crate) fn all(server: &Arc<Volumes>, channels: Vec<UnixStream>) -> Result<(), ServeError> {
+///
+/// # Errors
+///
+/// The first of them was over before the VMM closed it.
+pub fn all(server: &Arc<Volumes>, channels: Vec<UnixStream>) -> Result<(), ServeError> {
     let (over, outcomes) = mpsc::channel();
     for channel in channels {
         let (server, over) = (Arc::clone(server), over.clone());
@@ -72,7 +76,11 @@ pub(crate) fn all(server: &Arc<Volumes>, channels: Vec<UnixStream>) -> Result<()
 }
 
 /// Serves one channel until its other end is closed.
-pub(crate) fn one(server: &Volumes, channel: &UnixStream) -> Result<(), ServeError> {
+///
+/// # Errors
+///
+/// The channel's, or the guest sent what is no message.
+pub fn one(server: &Volumes, channel: &UnixStream) -> Result<(), ServeError> {
     let mut messages = Messages::new(channel);
     let mut answer = vec![0; MAX_MESSAGE];
     while let Some(message) = messages.next()? {

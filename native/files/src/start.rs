@@ -18,7 +18,7 @@ const MAX_CHANNELS: RawFd = 64;
 /// # Errors
 ///
 /// A sentence for the operator: the process was started by hand.
-pub(crate) fn inherit(
+pub fn inherit(
     arguments: impl Iterator<Item = OsString>,
 ) -> Result<Vec<UnixStream>, Box<dyn Error>> {
     let count = parse(arguments).ok_or(USAGE)?;

@@ -10,8 +10,6 @@ use fuse_backend_rs::api::server::Server;
 use fuse_backend_rs::api::{Vfs, VfsOptions};
 use fuse_backend_rs::passthrough::{CachePolicy, Config, PassthroughFs};
 
-use crate::jail::VOLUMES;
-
 /// How long the guest may believe a name or an attribute. The node changes volumes behind the
 /// guest's back (a ConfigMap's update is a swapped symlink, an emptyDir has other users), and pods
 /// expect to see that as they would on any node: so not at all. File content stays cached as long
@@ -19,14 +17,14 @@ use crate::jail::VOLUMES;
 const BELIEVED: Duration = Duration::ZERO;
 
 /// The FUSE server of the volumes.
-pub(crate) type Volumes = Server<Arc<Vfs>>;
+pub type Volumes = Server<Arc<Vfs>>;
 
-/// A server of the volumes directory. Needs `/proc/self`.
-pub(crate) fn server() -> io::Result<Volumes> {
-    serve(VOLUMES)
-}
-
-fn serve(directory: &str) -> io::Result<Volumes> {
+/// A server of what is in `directory`. Needs `/proc/self`.
+///
+/// # Errors
+///
+/// The directory's, or that of `/proc`.
+pub fn server(directory: &str) -> io::Result<Volumes> {
     let files = PassthroughFs::<()>::new(Config {
         root_dir: directory.into(),
         // Vfs asks for what it passes on.
@@ -66,15 +64,5 @@ fn options() -> VfsOptions {
         no_writeback: true,
         killpriv_v2: true,
         ..VfsOptions::default()
-    }
-}
-
-#[cfg(test)]
-pub(crate) mod tests {
-    use super::*;
-
-    /// A server of any directory, without a jail.
-    pub(crate) fn server_of(directory: &str) -> Volumes {
-        serve(directory).unwrap()
     }
 }

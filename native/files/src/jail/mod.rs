@@ -13,20 +13,32 @@ mod seccomp;
 use lightvm_jail::JailError;
 
 /// Where the volumes are, inside; lightvmd knows it too (native/addon/src/mounts.rs).
-pub(crate) const VOLUMES: &str = "/volumes";
+pub const VOLUMES: &str = "/volumes";
 
 /// Leaves the host's files for a root that will hold the volumes, and the host's network for none.
-pub(crate) fn enter() -> Result<(), JailError> {
+///
+/// # Errors
+///
+/// The kernel's.
+pub fn enter() -> Result<(), JailError> {
     mounts::change_root()
 }
 
 /// Gives up every right that serving files does not take. Threads started later have no more.
-pub(crate) fn give_up() -> Result<(), JailError> {
+///
+/// # Errors
+///
+/// The kernel's.
+pub fn give_up() -> Result<(), JailError> {
     capabilities::set_limits()?;
     capabilities::drop_others()
 }
 
 /// Gives up all system calls but those of serving files, for the calling thread.
-pub(crate) fn lock() -> Result<(), JailError> {
+///
+/// # Errors
+///
+/// The kernel's.
+pub fn lock() -> Result<(), JailError> {
     seccomp::install()
 }

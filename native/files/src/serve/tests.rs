@@ -10,7 +10,7 @@ use std::path::PathBuf;
 use std::thread::JoinHandle;
 
 use super::*;
-use crate::volumes::tests::server_of;
+use crate::volumes;
 use fuse::{Client, LOOKUP, OPEN, READ, ROOT, message};
 
 const READLINK: u32 = 5;
@@ -32,7 +32,7 @@ impl Share {
         fs::write(volume.join("file"), "content").unwrap();
         symlink("../secret", volume.join("link")).unwrap();
         symlink("/etc", volume.join("etc")).unwrap();
-        let server = Arc::new(server_of(volume.to_str().unwrap()));
+        let server = Arc::new(volumes::server(volume.to_str().unwrap()).unwrap());
         Self { directory, server }
     }
 
