@@ -24,6 +24,12 @@ const HEADER: usize = 40;
 /// Longest message, either way: 256 pages of data, and a page of headers.
 const MAX_MESSAGE: usize = (256 + 1) * 4096;
 
+const GETXATTR: u32 = 22;
+const LISTXATTR: u32 = 23;
+/// No extended attribute is longer, nor are all names of a file's: XATTR_SIZE_MAX and XATTR_LIST_MAX
+/// of Linux' include/uapi/linux/limits.h.
+const MAX_XATTR: u32 = 65_536;
+
 /// Why serving has come to an end before the VMM wanted it.
 #[derive(Debug)]
 pub enum ServeError {
@@ -84,6 +90,7 @@ pub fn one(server: &Volumes, channel: &UnixStream) -> Result<(), ServeError> {
     let mut messages = Messages::new(channel);
     let mut answer = vec![0; MAX_MESSAGE];
     while let Some(message) = messages.next()? {
+        bound_answer(message);
         let reader = Reader::<()>::from_fuse_buffer(FuseBuf::new(message)).map_err(refused)?;
         let writer = FuseDevWriter::<()>::new(channel.as_raw_fd(), &mut answer).map_err(refused)?;
         server
@@ -145,15 +152,28 @@ impl<'a> Messages<'a> {
     }
 }
 
+/// Asks for no more than the file can have, as the host's kernel does: the library allocates what it is
+/// asked for, which could be all that this process may have. Other sizes it checks itself.
+fn bound_answer(message: &mut [u8]) {
+    if message.len() >= HEADER + 4 && [GETXATTR, LISTXATTR].contains(&word(message, 4)) {
+        let size = word(message, HEADER).min(MAX_XATTR);
+        message[HEADER..HEADER + 4].copy_from_slice(&size.to_le_bytes());
+    }
+}
+
 fn message_length(bytes: &[u8]) -> Result<usize, ServeError> {
-    let mut length = [0; 4];
-    length.copy_from_slice(&bytes[..4]);
-    let length = u32::from_le_bytes(length) as usize;
+    let length = word(bytes, 0) as usize;
     if (HEADER..=MAX_MESSAGE).contains(&length) {
         Ok(length)
     } else {
         Err(ServeError::Message(format!("it has {length} bytes")))
     }
+}
+
+fn word(bytes: &[u8], at: usize) -> u32 {
+    let mut word = [0; 4];
+    word.copy_from_slice(&bytes[at..at + 4]);
+    u32::from_le_bytes(word)
 }
 
 #[cfg(test)]

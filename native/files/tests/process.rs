@@ -17,6 +17,9 @@ use std::time::Duration;
 use fuse::{Client, ROOT};
 use mounts::{Options, mount_volume, namespace, unmount_volume};
 
+const GETXATTR: u32 = 22;
+const LISTXATTR: u32 = 23;
+
 struct Server {
     child: Child,
     client: Client,
@@ -162,6 +165,21 @@ fn it_ends_over_nonsense_and_says_so() {
     server.client.stream.write_all(&[0xff; 64]).unwrap();
     assert_eq!(server.child.wait().unwrap().code(), Some(1));
     assert!(server.last_words().contains("no FUSE message"));
+}
+
+#[test]
+fn it_takes_no_more_memory_than_an_answer_can_fill() {
+    let Some(mut server) = Server::start() else {
+        return;
+    };
+    let client = &mut server.client;
+    client.start();
+    let size = u32::MAX.to_le_bytes();
+    let names = client.ask(LISTXATTR, ROOT, &[size, [0; 4]].concat());
+    assert_eq!(names, (0, Vec::new()));
+    let body = [&size[..], &[0; 4], b"trusted.x\0"].concat();
+    let value = client.ask(GETXATTR, ROOT, &body);
+    assert_eq!(value, (-libc::ENODATA, Vec::new()));
 }
 
 #[test]
