@@ -14,6 +14,12 @@ const ARCHITECTURE = "x86_64-unknown-linux-gnu";
 /** Bytes of the disk that the target "block" serves. */
 const IMAGE_BYTES = 65_536;
 
+/**
+ * The file system that the target "files" serves, made anew for each run: no guest's file outgrows it, or
+ * is a device, and every reading of a file is noted.
+ */
+const SHARE = "size=64m,nr_inodes=10000,nodev,nosuid,noexec,strictatime";
+
 /** libFuzzer is C++, which nothing else here needs. */
 const PACKAGES = [
   "g++",
@@ -48,6 +54,7 @@ function runOf(target: string, seconds: number): string {
   const program = `/target/fuzz/${ARCHITECTURE}/release/${target}`;
   const limits = `-max_total_time=${seconds} -timeout=10 -rss_limit_mb=2048 -max_len=65536`;
   return `
+mkdir -p /share && mount -t tmpfs -o ${SHARE} share /share
 mkdir -p /fuzz/corpus/${target} /fuzz/found
 ${program} ${limits} -artifact_prefix=/fuzz/found/${target}- -print_final_stats=1 -verbosity=0 /fuzz/corpus/${target} 2>&1`;
 }

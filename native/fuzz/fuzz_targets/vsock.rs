@@ -52,7 +52,9 @@ fuzz_target!(|acts: Vec<Act>| {
     let mut attacker = Attacker::new(Vsock::new(options()));
     for act in acts.iter().take(64) {
         match act {
-            Act::Guest(step) => attacker.take(step),
+            Act::Guest(step) => {
+                attacker.take(step);
+            }
             Act::Packet {
                 operation,
                 source,

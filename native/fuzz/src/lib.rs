@@ -8,7 +8,7 @@ use std::sync::atomic::Ordering;
 
 use arbitrary::Arbitrary;
 use lightvm_devices::test_support::{Buffer, Guest, REGION, Ring};
-use lightvm_devices::{Device, DeviceId};
+use lightvm_devices::{Device, DeviceId, Event};
 use vm_memory::{Bytes, GuestAddress};
 
 /// Where chains of [`Step::Chain`] and writes of [`Step::Write`] are: rings and buffers lie there.
@@ -101,8 +101,8 @@ impl Attacker {
         }
     }
 
-    /// Takes one step and lets the device work until it waits.
-    pub fn take(&mut self, step: &Step) {
+    /// Takes one step and lets the device work until it waits; returns what it has told by then.
+    pub fn take(&mut self, step: &Step) -> Vec<Event> {
         match step {
             // Nothing to a device without queues.
             Step::Request { .. }
@@ -128,19 +128,20 @@ impl Attacker {
             Step::Doorbell => {}
         }
         self.guest.bus.doorbell(0);
-        self.settle();
+        self.settle()
     }
 
-    /// Lets the device work until it waits. Panics when it never does.
-    pub fn settle(&mut self) {
+    /// Lets the device work until it waits; returns what it has told by then. Panics when it never
+    /// does.
+    pub fn settle(&mut self) -> Vec<Event> {
         let mut turns = 0;
         while self.guest.bus.has_pending() {
             self.guest.bus.run_pending();
             turns += 1;
             assert!(turns < MAX_TURNS, "the device never waits");
         }
-        self.guest.events();
         self.guest.take_rings();
+        self.guest.events()
     }
 
     fn ring(&mut self, number: u8) -> &mut Ring {
