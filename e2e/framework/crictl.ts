@@ -2,6 +2,13 @@
 import { LightvmError } from "../../src/shared/errors.ts";
 import type { Box } from "../box/box.ts";
 import type { CommandResult } from "../box/ssh.ts";
+import type {
+  ContainerStatus,
+  Listed,
+  PodStatus,
+  RuntimeCondition,
+  StoredImage,
+} from "./crictl-answers.ts";
 
 /** What a test says of a pod; everything else is what crictl's own examples use. */
 export interface PodOptions {
@@ -100,6 +107,38 @@ export class Crictl {
   /** Like `must`, with the output parsed as JSON. crictl takes flags only before the ids. */
   async json<T>([verb = "", ...args]: readonly string[]): Promise<T> {
     return JSON.parse(await this.must([verb, "-o", "json", ...args])) as T;
+  }
+
+  /** ContainerStatus. */
+  async containerStatus(id: string): Promise<ContainerStatus> {
+    return (await this.json<{ status: ContainerStatus }>(["inspect", id])).status;
+  }
+
+  /** PodSandboxStatus. */
+  async podStatus(sandbox: string): Promise<PodStatus> {
+    return (await this.json<{ status: PodStatus }>(["inspectp", sandbox])).status;
+  }
+
+  /** ListPodSandbox, with crictl's filters. */
+  async pods(...filters: readonly string[]): Promise<readonly Listed[]> {
+    return (await this.json<{ items?: Listed[] }>(["pods", ...filters])).items ?? [];
+  }
+
+  /** ListContainers, those that have ended as well, with crictl's filters. */
+  async containers(...filters: readonly string[]): Promise<readonly Listed[]> {
+    const answer = await this.json<{ containers?: Listed[] }>(["ps", "-a", ...filters]);
+    return answer.containers ?? [];
+  }
+
+  /** ListImages, with crictl's filters. */
+  async images(...filters: readonly string[]): Promise<readonly StoredImage[]> {
+    return (await this.json<{ images?: StoredImage[] }>(["images", ...filters])).images ?? [];
+  }
+
+  /** What Status says of the node's parts. */
+  async conditions(): Promise<readonly RuntimeCondition[]> {
+    const { status } = await this.json<{ status: { conditions: RuntimeCondition[] } }>(["info"]);
+    return status.conditions;
   }
 
   /** RunPodSandbox; returns the id. */

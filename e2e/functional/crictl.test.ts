@@ -2,20 +2,10 @@
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { crictlCommand, quoted } from "../framework/crictl.ts";
 import { NodeUnderTest } from "../framework/node-under-test.ts";
+import { PodUnderTest } from "../framework/pod-under-test.ts";
 import { ACCOUNT, Registry } from "../framework/registry.ts";
 import { tracesOfPods } from "../framework/traces.ts";
 
-interface Inspected {
-  readonly status: { readonly state: string; readonly exitCode?: number };
-}
-interface Info {
-  readonly status: {
-    readonly conditions: readonly { readonly type: string; readonly status: boolean }[];
-  };
-}
-interface Images {
-  readonly images: readonly { readonly id: string; readonly repoTags: readonly string[] }[];
-}
 interface FileSystem {
   readonly status: {
     readonly imageFilesystems: readonly { readonly usedBytes: { readonly value: string } }[];
@@ -27,7 +17,6 @@ interface FileSystem {
  * its own tests; this is about every one of them being of use.
  */
 describe("crictl", () => {
-  const pod = { name: "commands", labels: { app: "commands" } };
   /** Repeats its input, and ends with it. */
   const talk = "echo out; echo err >&2; while read line; do echo got $line; done; exit 3";
   let node: NodeUnderTest;
@@ -36,12 +25,10 @@ describe("crictl", () => {
 
   beforeAll(async () => {
     node = await NodeUnderTest.start();
-    await node.crictl.must(["pull", node.busybox], 120_000);
-    sandbox = await node.crictl.runPod(pod);
-    const container = { name: "talker", image: node.busybox, command: ["sh", "-c", talk] };
+    const pod = await PodUnderTest.run(node, { name: "commands", labels: { app: "commands" } });
+    sandbox = pod.id;
     const more = { stdin: true, stdin_once: true };
-    talker = await node.crictl.create(sandbox, { ...container, more }, pod);
-    await node.crictl.must(["start", talker]);
+    talker = await pod.start({ name: "talker", command: ["sh", "-c", talk], more });
   });
   afterAll(async () => {
     await node.crictl.run(["rmp", "-f", sandbox], 120_000);
@@ -55,8 +42,7 @@ describe("crictl", () => {
 
   it("version, info, runtime-config: says what runs here", async () => {
     expect(await must("version")).toMatch(/RuntimeName: +lightvm[\s\S]*RuntimeApiVersion: +v1/);
-    const { status } = await node.crictl.json<Info>(["info"]);
-    expect(status.conditions).toMatchObject([
+    expect(await node.crictl.conditions()).toMatchObject([
       { type: "RuntimeReady", status: true },
       { type: "NetworkReady", status: true },
     ]);
@@ -88,7 +74,7 @@ describe("crictl", () => {
   });
 
   it("images, inspecti, imagefsinfo: shows what is stored", async () => {
-    const { images } = await node.crictl.json<Images>(["images"]);
+    const images = await node.crictl.images();
     const [stored] = images.filter(({ repoTags }) => repoTags.includes(node.busybox));
     const inspected = await node.crictl.json<{ status: { id: string } }>([
       ...["inspecti", node.busybox],
@@ -120,8 +106,7 @@ describe("crictl", () => {
     ]) {
       expect(await ids("ps", "-q", "--no-trunc", ...filter)).toEqual([talker]);
     }
-    const { status } = await node.crictl.json<Inspected>(["inspect", talker]);
-    expect(status.state).toBe("CONTAINER_RUNNING");
+    expect((await node.crictl.containerStatus(talker)).state).toBe("CONTAINER_RUNNING");
   });
 
   it("exec -s, exec -it: runs a command beside it", async () => {
@@ -191,8 +176,7 @@ describe("crictl", () => {
 
   it("stop, rm, run: replaces it by another", async () => {
     await must("stop", talker);
-    const { status } = await node.crictl.json<Inspected>(["inspect", talker]);
-    expect(status.state).toBe("CONTAINER_EXITED");
+    expect((await node.crictl.containerStatus(talker)).state).toBe("CONTAINER_EXITED");
     await must("rm", talker);
     expect(await ids("ps", "-a", "-q")).toEqual([]);
     const other = { name: "other" };

@@ -8,10 +8,6 @@ import { tracesOfPods } from "../framework/traces.ts";
 /** linux/capability.h, struct vfs_cap_data, version 2: cap_net_raw, effective. */
 const CAP_NET_RAW = "\x01\0\0\x02\0\x20\0\0\0\0\0\0\0\0\0\0\0\0\0\0";
 
-interface Images {
-  readonly images: readonly { readonly id: string; readonly repoDigests: readonly string[] }[];
-}
-
 describe("an image from a registry", () => {
   const pod = { name: "images" };
   let node: NodeUnderTest;
@@ -88,7 +84,7 @@ describe("an image from a registry", () => {
     await node.registry.push("by-digest", "latest", image);
     const reference = `${node.registry.host}/by-digest@${image.manifest.digest}`;
     await node.crictl.must(["pull", reference], 120_000);
-    const { images } = await node.crictl.json<Images>(["images", "--digests"]);
+    const images = await node.crictl.images("--digests");
     expect(images.flatMap(({ repoDigests }) => repoDigests)).toContain(reference);
     expect(await runs(reference, "ls /etc/digest")).toBe("/etc/digest\n");
   });

@@ -22,12 +22,6 @@ async function fillDisk(box: Box): Promise<void> {
     done`);
 }
 
-interface RuntimeStatus {
-  readonly status: {
-    readonly conditions: readonly { type: string; status: boolean; message: string }[];
-  };
-}
-
 describe("a host that lacks something gives a clear answer:", () => {
   let node: NodeUnderTest;
   beforeAll(async () => {
@@ -38,8 +32,7 @@ describe("a host that lacks something gives a clear answer:", () => {
 
   /** The RuntimeReady condition of Status. */
   async function runtimeReady() {
-    const { status } = await node.crictl.json<RuntimeStatus>(["info"]);
-    return status.conditions.find(({ type }) => type === "RuntimeReady");
+    return (await node.crictl.conditions()).find(({ type }) => type === "RuntimeReady");
   }
 
   /** Runs `work` with a library that `spoil` has changed. */

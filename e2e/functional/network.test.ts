@@ -9,14 +9,6 @@ const CONFIG = "/etc/cni/net.d";
 const NODE = "10.0.2.15";
 const PORT = 8080;
 
-interface PodStatus {
-  readonly status: { network: { ip: string; additionalIps: { ip: string }[] } };
-}
-
-interface Info {
-  readonly status: { conditions: { type: string; status: boolean; reason: string }[] };
-}
-
 let node: NodeUnderTest;
 const sandboxes: string[] = [];
 
@@ -37,7 +29,7 @@ async function serve(pod: PodOptions): Promise<{ sandbox: string; id: string; ip
   const listen = `while true; do echo ${pod.name} | nc -l -p ${PORT}; done`;
   const container = { name: "server", image: node.busybox, command: ["sh", "-c", listen] };
   const id = await node.crictl.start(sandbox, container, pod);
-  const { network } = (await node.crictl.json<PodStatus>(["inspectp", sandbox])).status;
+  const { network } = await node.crictl.podStatus(sandbox);
   return { sandbox, id, ips: [network.ip, ...network.additionalIps.map(({ ip }) => ip)] };
 }
 
@@ -140,10 +132,8 @@ exit 1
 
 describe("a node without a network", () => {
   it("says so, takes no pods, and is ready when there is one", async () => {
-    const ready = async () => {
-      const { conditions } = (await node.crictl.json<Info>(["info"])).status;
-      return conditions.find(({ type }) => type === "NetworkReady");
-    };
+    const ready = async () =>
+      (await node.crictl.conditions()).find(({ type }) => type === "NetworkReady");
     await node.box.exec(`mv ${CONFIG}/10-lightvm.conflist /run/aside`);
     expect(await ready()).toMatchObject({ status: false, reason: "NetworkPluginNotReady" });
     expect(await node.crictl.refusedPod({ name: "early" })).toContain(

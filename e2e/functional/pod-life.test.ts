@@ -4,10 +4,6 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { NodeUnderTest } from "../framework/node-under-test.ts";
 import { dumpDomains, tracesOfPods } from "../framework/traces.ts";
 
-interface ContainerStatus {
-  readonly status: { state: string; exitCode?: number; reason?: string };
-}
-
 describe("the life of a pod", () => {
   let node: NodeUnderTest;
   beforeAll(async () => {
@@ -46,8 +42,10 @@ describe("the life of a pod", () => {
     expect(raw).toMatch(/ stderr F err$/m);
 
     await crictl.must(["stop", "--timeout", "1", id]);
-    const { status } = await crictl.json<ContainerStatus>(["inspect", id]);
-    expect(status).toMatchObject({ state: "CONTAINER_EXITED", exitCode: 137 });
+    expect(await crictl.containerStatus(id)).toMatchObject({
+      state: "CONTAINER_EXITED",
+      exitCode: 137,
+    });
     await crictl.must(["rm", id]);
     await crictl.removePod(sandbox);
     expect(await tracesOfPods(box)).toEqual(node.tracesBefore);

@@ -1,38 +1,29 @@
 // SPDX-License-Identifier: Apache-2.0
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import type { ContainerOptions } from "../framework/crictl.ts";
 import { NodeUnderTest } from "../framework/node-under-test.ts";
+import { PodUnderTest } from "../framework/pod-under-test.ts";
 import { tracesOfPods } from "../framework/traces.ts";
 
 const MIB = 1024 * 1024;
 
-interface Inspected {
-  readonly status: { readonly state: string; readonly exitCode: number; readonly reason: string };
-}
-
 describe("processes of a pod with two vCPUs", () => {
   const limits = { cpu_quota: 200_000, cpu_period: 100_000, memory_limit_in_bytes: 96 * MIB };
-  const pod = { name: "processes", hostname: "inside", linux: { resources: limits } };
   let node: NodeUnderTest;
-  let sandbox: string;
+  let pod: PodUnderTest;
   let id: string;
   beforeAll(async () => {
     node = await NodeUnderTest.start();
-    await node.crictl.must(["pull", node.busybox], 120_000);
-    sandbox = await node.crictl.runPod(pod);
-    id = await start({ name: "main", command: ["sleep", "1000"] });
+    const linux = { resources: limits };
+    pod = await PodUnderTest.run(node, { name: "processes", hostname: "inside", linux });
+    id = await pod.start({ name: "main", command: ["sleep", "1000"] });
   });
   afterAll(async () => {
-    await node.crictl.removePod(sandbox);
+    await pod.remove();
     expect(await tracesOfPods(node.box)).toEqual(node.tracesBefore);
     await node[Symbol.asyncDispose]();
   });
 
-  async function start(container: Omit<ContainerOptions, "image">): Promise<string> {
-    return await node.crictl.start(sandbox, { ...container, image: node.busybox }, pod);
-  }
-  const inspect = async (container: string) =>
-    (await node.crictl.json<Inspected>(["inspect", container])).status;
+  const inspect = async (container: string) => await node.crictl.containerStatus(container);
   const execute = async (...command: string[]) => await node.crictl.exec(id, command);
 
   it("have all CPUs, an entropy device and the pod's name", async () => {
@@ -43,7 +34,7 @@ describe("processes of a pod with two vCPUs", () => {
   });
 
   it("see no process of another container, and share no memory with it", async () => {
-    const other = await start({ name: "other", command: ["sleep", "2000"] });
+    const other = await pod.start({ name: "other", command: ["sleep", "2000"] });
     const { stdout } = await execute("ps", "-o", "args");
     expect(stdout).toContain("sleep 1000");
     expect(stdout).not.toContain("sleep 2000");
@@ -96,7 +87,7 @@ describe("processes of a pod with two vCPUs", () => {
 
   it("exit with the reason when they take more memory than their container may", async () => {
     const linux = { resources: { memory_limit_in_bytes: 16 * MIB } };
-    const eater = await start({ name: "eater", command: ["tail", "/dev/zero"], linux });
+    const eater = await pod.start({ name: "eater", command: ["tail", "/dev/zero"], linux });
     await expect
       .poll(() => inspect(eater), { timeout: 60_000 })
       .toMatchObject({ state: "CONTAINER_EXITED", exitCode: 137, reason: "OOMKilled" });
@@ -106,7 +97,7 @@ describe("processes of a pod with two vCPUs", () => {
 
   it("are asked to end before they are killed", async () => {
     const command = ["sh", "-c", 'trap "echo asked; exit 4" TERM; while :; do sleep 1; done'];
-    const polite = await start({ name: "polite", command });
+    const polite = await pod.start({ name: "polite", command });
     await node.crictl.must(["stop", "--timeout", "30", polite]);
     expect(await inspect(polite)).toMatchObject({ state: "CONTAINER_EXITED", exitCode: 4 });
     expect(await node.crictl.must(["logs", polite])).toBe("asked");

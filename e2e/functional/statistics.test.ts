@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { NodeUnderTest } from "../framework/node-under-test.ts";
+import { PodUnderTest } from "../framework/pod-under-test.ts";
 import { tracesOfPods } from "../framework/traces.ts";
 
 interface Value {
@@ -29,17 +30,14 @@ end=$(($(date +%s) + 2)); while [ $(date +%s) -lt $end ]; do :; done
 echo done; exec sleep 1000`;
 
 describe("what a pod uses", () => {
-  const pod = { name: "counted" };
   let node: NodeUnderTest;
-  let sandbox: string;
+  let pod: PodUnderTest;
   let id: string;
 
   beforeAll(async () => {
     node = await NodeUnderTest.start();
-    await node.crictl.must(["pull", node.busybox], 120_000);
-    sandbox = await node.crictl.runPod(pod);
-    const container = { name: "busy", image: node.busybox, command: ["sh", "-c", BUSY] };
-    id = await node.crictl.start(sandbox, container, pod);
+    pod = await PodUnderTest.run(node, { name: "counted" });
+    id = await pod.start({ name: "busy", command: ["sh", "-c", BUSY] });
     const log = "/var/log/pods/default_counted/busy_0.log";
     const { code } = await node.box.exec(
       `timeout 60 sh -c 'tail -n +1 -f ${log} | grep -q -m 1 "F done"'`,
@@ -64,7 +62,7 @@ describe("what a pod uses", () => {
   });
 
   it("is counted by Xen for the pod", async () => {
-    const { stats } = await node.crictl.json<{ stats: PodStats[] }>(["statsp", "--id", sandbox]);
+    const { stats } = await node.crictl.json<{ stats: PodStats[] }>(["statsp", "--id", pod.id]);
     const [only] = stats;
     const inside = Number((await containerStats()).cpu.usageCoreNanoSeconds.value);
     // The VM has done all that its container has, and the boot besides.
@@ -101,7 +99,7 @@ describe("what a pod uses", () => {
     const events = "/run/events.json";
     const { code } = await node.box.exec(
       `crictl events -o json >${events} 2>&1 & events=$!
-       crictl stop -t 0 ${id} && crictl rm ${id} && crictl stopp ${sandbox} && crictl rmp ${sandbox}
+       crictl stop -t 0 ${id} && crictl rm ${id} && crictl stopp ${pod.id} && crictl rmp ${pod.id}
        timeout 60 sh -c 'tail -n +1 -f ${events} | grep -q -m 1 -A 999 DELETED'; kill $events`,
       { timeoutMs: 120_000 },
     );

@@ -2,29 +2,28 @@
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { quoted } from "../framework/crictl.ts";
 import { NodeUnderTest } from "../framework/node-under-test.ts";
+import { PodUnderTest } from "../framework/pod-under-test.ts";
 
 /** Under emulation and beside other work, a crictl call alone takes seconds. */
 const SLOW = { timeoutMs: 180_000 };
 
 describe("crictl, which streams as kubelet does,", () => {
   let node: NodeUnderTest;
-  let sandbox: string;
+  let pod: PodUnderTest;
   let main: string;
-  const pod = { name: "streams" };
   beforeAll(async () => {
     node = await NodeUnderTest.start();
-    await node.crictl.must(["pull", node.busybox], 120_000);
-    sandbox = await node.crictl.runPod(pod);
+    pod = await PodUnderTest.run(node, { name: "streams" });
     main = await start("main", "while :; do busybox nc -l -p 7000 -e cat; done");
   });
   afterAll(async () => {
-    await node.crictl.removePod(sandbox);
+    await pod.remove();
     await node[Symbol.asyncDispose]();
   });
 
   const start = async (name: string, script: string, more: Record<string, unknown> = {}) => {
     const command = ["sh", "-c", script];
-    return await node.crictl.start(sandbox, { name, image: node.busybox, command, more }, pod);
+    return await pod.start({ name, command, more });
   };
   const inBox = async (script: string) => await node.box.exec(script, SLOW);
 
@@ -66,14 +65,13 @@ describe("crictl, which streams as kubelet does,", () => {
     const { stdout } = await inBox(`(echo one; sleep 1; echo two) | crictl attach -i ${id}`);
     expect(stdout).toBe("got one\ngot two\n");
     expect(await node.crictl.must(["logs", id])).toBe("got one\ngot two");
-    const status = async () =>
-      (await node.crictl.json<{ status: { exitCode: number } }>(["inspect", id])).status;
+    const status = async () => await node.crictl.containerStatus(id);
     await expect.poll(status, { timeout: 60_000 }).toMatchObject({ exitCode: 4 });
   });
 
   it("forwards a port", async () => {
     const script = [
-      `crictl port-forward ${sandbox} 17000:7000 >/tmp/forward.log & forward=$!`,
+      `crictl port-forward ${pod.id} 17000:7000 >/tmp/forward.log & forward=$!`,
       "until grep -q Forwarding /tmp/forward.log; do sleep 1; done",
       "printf 'there and back' | timeout 60 busybox nc 127.0.0.1 17000",
       "kill $forward; wait $forward 2>/dev/null; rm /tmp/forward.log",

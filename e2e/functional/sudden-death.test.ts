@@ -3,13 +3,6 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { NodeUnderTest } from "../framework/node-under-test.ts";
 import { tracesOfPods } from "../framework/traces.ts";
 
-interface PodStatus {
-  readonly status: { state: string };
-}
-interface ContainerStatus {
-  readonly status: { state: string; exitCode: number; reason: string };
-}
-
 describe("sudden death", () => {
   let node: NodeUnderTest;
   beforeAll(async () => {
@@ -30,14 +23,11 @@ describe("sudden death", () => {
     const log = "/var/log/pods/default_survivor/counter_0.log";
     await box.exec(`timeout 60 sh -c 'tail -n +1 -f ${log} | grep -q -m 1 "line 7"'`);
     await daemon.start();
-    const pods = await crictl.json<PodStatus>(["inspectp", sandbox]);
-    expect(pods.status.state).toBe("SANDBOX_READY");
+    expect((await crictl.podStatus(sandbox)).state).toBe("SANDBOX_READY");
     const lines = await crictl.rawLog(container, pod);
     expect([...lines.matchAll(/line (\d)/g)].map(([, n]) => n).join("")).toBe("01234567");
     await expect
-      .poll(async () => (await crictl.json<ContainerStatus>(["inspect", id])).status, {
-        timeout: 30_000,
-      })
+      .poll(() => crictl.containerStatus(id), { timeout: 30_000 })
       .toMatchObject({ state: "CONTAINER_EXITED", exitCode: 3, reason: "Error" });
     await crictl.removePod(sandbox);
     expect(await tracesOfPods(box)).toEqual(node.tracesBefore);
@@ -53,14 +43,13 @@ describe("sudden death", () => {
     const neighbour = await crictl.runPod(other);
     await box.exec(`kill -KILL ${pid}`);
     await expect
-      .poll(async () => (await crictl.json<PodStatus>(["inspectp", sandbox])).status.state, {
-        timeout: 30_000,
-      })
+      .poll(async () => (await crictl.podStatus(sandbox)).state, { timeout: 30_000 })
       .toBe("SANDBOX_NOTREADY");
-    const { status } = await crictl.json<ContainerStatus>(["inspect", id]);
-    expect(status).toMatchObject({ state: "CONTAINER_EXITED", exitCode: 255 });
-    const neighbourStatus = await crictl.json<PodStatus>(["inspectp", neighbour]);
-    expect(neighbourStatus.status.state).toBe("SANDBOX_READY");
+    expect(await crictl.containerStatus(id)).toMatchObject({
+      state: "CONTAINER_EXITED",
+      exitCode: 255,
+    });
+    expect((await crictl.podStatus(neighbour)).state).toBe("SANDBOX_READY");
     await crictl.removePod(sandbox);
     await crictl.removePod(neighbour);
     expect(await tracesOfPods(box)).toEqual(node.tracesBefore);

@@ -11,12 +11,6 @@ import { tracesOfPods } from "../framework/traces.ts";
 
 const ANNOTATIONS = { "io.lightvm/unikernel": "true" };
 
-interface ContainerStatus {
-  readonly status: { state: string; exitCode?: number; reason?: string; message?: string };
-}
-interface PodStatus {
-  readonly status: { readonly network: { readonly ip: string } };
-}
 interface ContainerStats {
   readonly stats: readonly { readonly memory: { readonly workingSetBytes: { value: string } } }[];
 }
@@ -43,8 +37,7 @@ describe("a unikernel pod", () => {
     await node.crictl.must(["pull", image], 120_000);
     return image;
   }
-  const statusOf = async (id: string) =>
-    (await node.crictl.json<ContainerStatus>(["inspect", id])).status;
+  const statusOf = async (id: string) => await node.crictl.containerStatus(id);
 
   it("runs noop, keeps its console as log, stops in time, restarts, and leaves nothing", async () => {
     const { box, crictl } = node;
@@ -78,8 +71,8 @@ describe("a unikernel pod", () => {
     const image = await push("daytime", kernel, "sysctl", line);
     const pod = { name: "daytime", annotations: ANNOTATIONS };
     const sandbox = await crictl.runPod(pod);
-    const { status } = await crictl.json<PodStatus>(["inspectp", sandbox]);
-    const ask = `busybox nc -w 20 ${status.network.ip} 13 </dev/null`;
+    const { network } = await crictl.podStatus(sandbox);
+    const ask = `busybox nc -w 20 ${network.ip} 13 </dev/null`;
     for (const attempt of [0, 1]) {
       const container = { name: "daytime", image, attempt };
       const id = await crictl.start(sandbox, container, pod);

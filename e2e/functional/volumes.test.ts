@@ -3,17 +3,6 @@ import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import { NodeUnderTest } from "../framework/node-under-test.ts";
 import { tracesOfPods } from "../framework/traces.ts";
 
-interface PodStatus {
-  readonly status: { state: string };
-  readonly info?: unknown;
-}
-interface ContainerStatus {
-  readonly status: {
-    state: string;
-    exitCode: number;
-    mounts: { containerPath: string; hostPath: string; readonly: boolean }[];
-  };
-}
 type Mount = Record<string, unknown>;
 
 const HOST = "/run/e2e-volumes";
@@ -85,8 +74,7 @@ describe("volumes", () => {
     expect(await onHost(`cat ${HOST}/dir/b ${HOST}/file`)).toBe("from-guest\none\ntwo");
     await onHost(`echo later >${HOST}/dir/c; rm ${HOST}/dir/a`);
     expect(await within(id, "ls /data; cat /data/c")).toBe("b\nc\nlater");
-    const { status } = await node.crictl.json<ContainerStatus>(["inspect", id]);
-    expect(status.mounts).toMatchObject([
+    expect((await node.crictl.containerStatus(id)).mounts).toMatchObject([
       { containerPath: "/data", hostPath: `${HOST}/dir`, readonly: false },
       { containerPath: "/etc/app.conf", hostPath: `${HOST}/file`, readonly: false },
     ]);
@@ -290,13 +278,13 @@ describe("volumes", () => {
     const id = await node.crictl.start(victim, container, other);
     await onHost(`kill -KILL ${await fileServer(victim)}`);
     await expect
-      .poll(async () => (await node.crictl.json<PodStatus>(["inspectp", victim])).status.state, {
-        timeout: 30_000,
-      })
+      .poll(async () => (await node.crictl.podStatus(victim)).state, { timeout: 30_000 })
       .toBe("SANDBOX_NOTREADY");
     expect(await node.daemon.log()).toContain("the file server of the pod's volumes is lost");
-    const { status } = await node.crictl.json<ContainerStatus>(["inspect", id]);
-    expect(status).toMatchObject({ state: "CONTAINER_EXITED", exitCode: 255 });
+    expect(await node.crictl.containerStatus(id)).toMatchObject({
+      state: "CONTAINER_EXITED",
+      exitCode: 255,
+    });
     await node.crictl.removePod(victim);
   });
 });

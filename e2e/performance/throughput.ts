@@ -35,10 +35,6 @@ interface Report {
   readonly end: { sum_received?: { bits_per_second: number } };
 }
 
-interface PodStatus {
-  readonly status: { network: { ip: string } };
-}
-
 /** dom0's iperf3 and the libraries that it needs, as an image. */
 async function iperfImage(box: Box): Promise<OciImage> {
   const { stdout } = await box.exec(`ldd ${PROGRAM} | grep -o '/[^ ]*'`);
@@ -63,7 +59,7 @@ export async function sampleThroughput(
   const pod = { name: "throughput" };
   const sandbox = await crictl.runPod(pod);
   await crictl.start(sandbox, { name: "iperf", image }, pod);
-  const { ip } = (await crictl.json<PodStatus>(["inspectp", sandbox])).status.network;
+  const { ip } = (await crictl.podStatus(sandbox)).network;
   const { code } = await box.exec(
     `for try in $(seq ${TRIES}); do busybox nc -w 1 ${ip} ${PORT} </dev/null && exit; done; exit 1`,
   );
