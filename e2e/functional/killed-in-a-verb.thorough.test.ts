@@ -1,18 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { Bystander, expectEcho } from "../framework/bystander.ts";
 import { crictlCommand } from "../framework/crictl.ts";
 import { NodeUnderTest } from "../framework/node-under-test.ts";
 import { tracesOfPods } from "../framework/traces.ts";
-
-/** What crictl's lists and inspections say, as far as it matters here. */
-interface Listed {
-  readonly items?: readonly { readonly id: string; readonly state: string }[];
-  readonly containers?: readonly { readonly id: string; readonly state: string }[];
-  readonly images?: readonly { readonly repoTags: readonly string[] }[];
-}
-interface Inspected {
-  readonly status: { readonly state: string; readonly exitCode?: number };
-}
 
 /** One CRI verb in whose middle lightvmd is killed. */
 interface Interrupted {
@@ -25,33 +16,24 @@ interface Interrupted {
   finish(): Promise<void>;
 }
 
-const COUNT = "i=0; while :; do echo line $i; i=$((i+1)); sleep 1; done";
 const IGNORE_TERM = 'trap "" TERM; while :; do sleep 1; done';
 
 describe("lightvmd killed with -9 in the middle of", () => {
-  const pod = { name: "standing" };
-  const bystander = { name: "bystander", image: "", command: ["sh", "-c", COUNT] };
   let node: NodeUnderTest;
-  let standing: string;
-  let counting: string;
-  let traces: readonly string[];
+  let bystander: Bystander;
   let cutImage: string;
   /** Of the last `prepare`, for its `finish`. */
   let subject: string;
 
   beforeAll(async () => {
     node = await NodeUnderTest.start();
-    await node.crictl.must(["pull", node.busybox], 120_000);
     const image = await node.busyboxImage({ extra: [{ name: "etc/cut", content: "short" }] });
     cutImage = await node.registry.push("cut", "latest", image);
-    standing = await node.crictl.runPod(pod);
-    counting = await node.crictl.start(standing, { ...bystander, image: node.busybox }, pod);
-    traces = await tracesOfPods(node.box);
+    bystander = await Bystander.start(node);
   });
   afterAll(async () => {
     await using _node = node;
-    await node.crictl.removePod(standing);
-    expect(await tracesOfPods(node.box)).toEqual(node.tracesBefore);
+    await bystander.remove();
   });
 
   const containerOf = (command: string) => ({
@@ -59,22 +41,15 @@ describe("lightvmd killed with -9 in the middle of", () => {
     image: node.busybox,
     command: ["sh", "-c", command],
   });
-  const podsNamed = async (name: string) =>
-    (await node.crictl.json<Listed>(["pods", "--name", name])).items ?? [];
-  const subjects = async () =>
-    (await node.crictl.json<Listed>(["ps", "-a", "--name", "subject"])).containers ?? [];
-  const inspect = async (id: string) => (await node.crictl.json<Inspected>(["inspect", id])).status;
-  const startSubject = async (command: string) =>
-    await node.crictl.start(standing, containerOf(command), pod);
+  const podsNamed = async (name: string) => await node.crictl.pods("--name", name);
+  const subjects = async () => await node.crictl.containers("--name", "subject");
+  const inspect = async (id: string) => await node.crictl.containerStatus(id);
+  const createSubject = async () => await bystander.pod.create(containerOf("exec sleep 1000"));
+  const startSubject = async (command: string) => await bystander.pod.start(containerOf(command));
   const removeSubject = async (id: string) => {
     await node.crictl.must(["rm", "-f", id]);
     expect(await subjects()).toEqual([]);
   };
-  const echoes = async (id: string) =>
-    expect(await node.crictl.exec(id, ["echo", "alive"])).toMatchObject({
-      code: 0,
-      stdout: "alive\n",
-    });
 
   const verbs: Interrupted[] = [
     {
@@ -126,14 +101,13 @@ describe("lightvmd killed with -9 in the middle of", () => {
     {
       verb: "CreateContainer",
       moments: [0, 50, 150],
-      prepare: () => node.crictl.createArguments(standing, containerOf("exec sleep 1000"), pod),
+      prepare: () => bystander.pod.createArguments(containerOf("exec sleep 1000")),
       async finish() {
         const [found] = await subjects();
         if (found !== undefined) expect(found.state).toBe("CONTAINER_CREATED");
-        const id =
-          found?.id ?? (await node.crictl.create(standing, containerOf("exec sleep 1000"), pod));
+        const id = found?.id ?? (await createSubject());
         await node.crictl.must(["start", id]);
-        await echoes(id);
+        await expectEcho(node, id);
         await removeSubject(id);
       },
     },
@@ -141,14 +115,14 @@ describe("lightvmd killed with -9 in the middle of", () => {
       verb: "StartContainer",
       moments: [0, 30, 100],
       async prepare() {
-        subject = await node.crictl.create(standing, containerOf("exec sleep 1000"), pod);
+        subject = await createSubject();
         return ["start", subject];
       },
       async finish() {
         const { state } = await inspect(subject);
         expect(["CONTAINER_CREATED", "CONTAINER_RUNNING"]).toContain(state);
         if (state === "CONTAINER_CREATED") await node.crictl.must(["start", subject]);
-        await echoes(subject);
+        await expectEcho(node, subject);
         await removeSubject(subject);
       },
     },
@@ -161,7 +135,7 @@ describe("lightvmd killed with -9 in the middle of", () => {
       },
       async finish() {
         expect((await inspect(subject)).state).toBe("CONTAINER_RUNNING");
-        await echoes(subject);
+        await expectEcho(node, subject);
         await removeSubject(subject);
       },
     },
@@ -196,11 +170,11 @@ describe("lightvmd killed with -9 in the middle of", () => {
       moments: [0, 200, 600],
       prepare: async () => ["pull", cutImage],
       async finish() {
-        const { images = [] } = await node.crictl.json<Listed>(["images", cutImage]);
+        const images = await node.crictl.images(cutImage);
         // Not there at all, or whole: a container can be made of it.
         if (images.length === 0) await node.crictl.must(["pull", cutImage], 120_000);
         const container = { ...containerOf("exec sleep 1000"), image: cutImage };
-        const id = await node.crictl.start(standing, container, pod);
+        const id = await bystander.pod.start(container);
         expect((await node.crictl.exec(id, ["cat", "/etc/cut"])).stdout).toBe("short");
         await removeSubject(id);
         await node.crictl.must(["rmi", cutImage]);
@@ -214,17 +188,14 @@ describe("lightvmd killed with -9 in the middle of", () => {
       const { box, crictl, daemon } = node;
       await daemon.killDuring(verb, after, crictlCommand(await prepare()));
       await daemon.start();
-      expect((await inspect(counting)).state).toBe("CONTAINER_RUNNING");
+      expect((await inspect(bystander.container)).state).toBe("CONTAINER_RUNNING");
       await finish();
-      expect(await tracesOfPods(box)).toEqual(traces);
-      expect(await crictl.must(["ps", "-q", "--no-trunc"])).toBe(counting);
+      expect(await tracesOfPods(box)).toEqual(bystander.traces);
+      expect(await crictl.must(["ps", "-q", "--no-trunc"])).toBe(bystander.container);
     },
   );
 
   it("any of them, and the log of another container misses no line", async () => {
-    const log = await node.crictl.rawLog({ ...bystander, image: node.busybox }, pod);
-    const numbers = [...log.matchAll(/ F line (\d+)$/gm)].map(([, number]) => Number(number));
-    expect(numbers.length).toBeGreaterThan(10);
-    expect(numbers).toEqual(numbers.map((_, index) => index));
+    await bystander.expectWholeLog(10);
   });
 });

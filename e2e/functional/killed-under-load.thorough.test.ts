@@ -2,7 +2,9 @@
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { LightvmError } from "../../src/shared/errors.ts";
 import type { CommandResult } from "../box/ssh.ts";
+import { Bystander } from "../framework/bystander.ts";
 import type { PodOptions } from "../framework/crictl.ts";
+import type { ContainerStatus, Listed } from "../framework/crictl-answers.ts";
 import { NodeUnderTest } from "../framework/node-under-test.ts";
 import { tracesOfPods } from "../framework/traces.ts";
 
@@ -19,15 +21,6 @@ const PER_KILL_MS = 60_000;
 const GONE =
   /connection refused|connect: no such file|error reading from server|connection error|context deadline exceeded/;
 
-interface Listed {
-  readonly items?: readonly { readonly id: string; readonly state: string }[];
-  readonly containers?: readonly { readonly id: string; readonly state: string }[];
-}
-interface Inspected {
-  readonly status: { readonly state: string; readonly exitCode?: number };
-}
-
-const COUNT = "i=0; while :; do echo line $i; i=$((i+1)); sleep 1; done";
 /** Ends with a code of its own when it is asked to. */
 const EXITS_7 = "trap 'exit 7' TERM; while :; do sleep 1; done";
 
@@ -36,24 +29,16 @@ const EXITS_7 = "trap 'exit 7' TERM; while :; do sleep 1; done";
  * A client that lost its answer looks at what there is, as kubelet does, and goes on from there.
  */
 describe("lightvmd that is killed again and again under load", () => {
-  const pod = { name: "standing" };
-  const bystander = { name: "bystander", image: "", command: ["sh", "-c", COUNT] };
   let node: NodeUnderTest;
-  let standing: string;
-  let counting: string;
-  let traces: readonly string[];
+  let bystander: Bystander;
 
   beforeAll(async () => {
     node = await NodeUnderTest.start();
-    await node.crictl.must(["pull", node.busybox], 120_000);
-    standing = await node.crictl.runPod(pod);
-    counting = await node.crictl.start(standing, { ...bystander, image: node.busybox }, pod);
-    traces = await tracesOfPods(node.box);
+    bystander = await Bystander.start(node);
   });
   afterAll(async () => {
-    await node.crictl.removePod(standing);
-    expect(await tracesOfPods(node.box)).toEqual(node.tracesBefore);
-    await node[Symbol.asyncDispose]();
+    await using _node = node;
+    await bystander.remove();
   });
 
   /** crictl until it has an answer that is lightvmd's; `again` = whether an answer was lost before. */
@@ -82,9 +67,9 @@ describe("lightvmd that is killed again and again under load", () => {
   }
 
   const podsNamed = async (name: string) =>
-    (await asked<Listed>(["pods", "--name", `^${name}$`])).items ?? [];
+    (await asked<{ items?: Listed[] }>(["pods", "--name", `^${name}$`])).items ?? [];
   const containersOf = async (sandbox: string) =>
-    (await asked<Listed>(["ps", "-a", "--pod", sandbox])).containers ?? [];
+    (await asked<{ containers?: Listed[] }>(["ps", "-a", "--pod", sandbox])).containers ?? [];
 
   /** One pod from its creation to its removal, with everything that it must have been seen to do. */
   async function lifeOf(own: PodOptions): Promise<void> {
@@ -101,7 +86,7 @@ describe("lightvmd that is killed again and again under load", () => {
     await step(create, async () => (await containersOf(sandboxId)).length > 0);
     const [created] = await containersOf(sandboxId);
     const { id = "" } = created ?? {};
-    const state = async () => (await asked<Inspected>(["inspect", id])).status;
+    const state = async () => (await asked<{ status: ContainerStatus }>(["inspect", id])).status;
     await step(["start", id], async () => (await state()).state === "CONTAINER_RUNNING");
     const echo = await answered(async () => ["exec", "--sync", id, "echo", own.name]);
     expect(echo?.stdout).toBe(`${own.name}\n`);
@@ -134,15 +119,12 @@ describe("lightvmd that is killed again and again under load", () => {
     };
     await Promise.all([killer(), ...Array.from({ length: WORKERS }, (_, n) => worker(n))]);
     expect(lives).toBeGreaterThanOrEqual(WORKERS);
-    expect(await tracesOfPods(node.box)).toEqual(traces);
-    expect(await node.crictl.must(["ps", "-a", "-q", "--no-trunc"])).toBe(counting);
-    expect(await node.crictl.must(["pods", "-q", "--no-trunc"])).toBe(standing);
+    expect(await tracesOfPods(node.box)).toEqual(bystander.traces);
+    expect(await node.crictl.must(["ps", "-a", "-q", "--no-trunc"])).toBe(bystander.container);
+    expect(await node.crictl.must(["pods", "-q", "--no-trunc"])).toBe(bystander.pod.id);
   });
 
   it("loses no line of the log of a container that ran all the while", async () => {
-    const log = await node.crictl.rawLog({ ...bystander, image: node.busybox }, pod);
-    const numbers = [...log.matchAll(/ F line (\d+)$/gm)].map(([, number]) => Number(number));
-    expect(numbers.length).toBeGreaterThan(KILLS);
-    expect(numbers).toEqual(numbers.map((_, index) => index));
+    await bystander.expectWholeLog(KILLS);
   });
 });

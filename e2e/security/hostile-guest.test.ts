@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { HOSTILE, unikernels } from "../../native/build/unikernels.ts";
 import { unikernelImage } from "../../src/image/unikernel-image.ts";
+import { Bystander } from "../framework/bystander.ts";
 import { NodeUnderTest } from "../framework/node-under-test.ts";
 import { tracesOfPods } from "../framework/traces.ts";
 
@@ -22,43 +23,25 @@ const HOSTILE_KERNEL = "/run/hostile";
 /** A failure can be had again by its seed. */
 const SEEDS = [1, 2, 3];
 
-interface ContainerStatus {
-  readonly status: { readonly state: string; readonly exitCode?: number };
-}
-
 /**
  * `native/unikernels/hostile` lies in its rings and vsock packets, writes nonsense on every page that it
  * shares, and floods bells. Its pod may end, or be of no use; nothing else may happen.
  */
 describe("a guest that attacks its VMM", () => {
-  const pod = { name: "bystander" };
   let node: NodeUnderTest;
-  let sandbox: string;
-  let bystander: string;
-  let traces: readonly string[];
+  let bystander: Bystander;
 
   beforeAll(async () => {
     node = await NodeUnderTest.start();
-    await node.crictl.must(["pull", node.busybox], 120_000);
-    sandbox = await node.crictl.runPod(pod);
-    const container = { name: "bystander", image: node.busybox, command: ["sleep", "10000"] };
-    bystander = await node.crictl.start(sandbox, container, pod);
+    bystander = await Bystander.start(node);
     const input = await readFile(join(await unikernels(), HOSTILE));
     await node.box.exec(`cat >${HOSTILE_KERNEL}`, { input });
-    traces = await tracesOfPods(node.box);
   });
   afterAll(async () => {
     await using _node = node;
-    await node.crictl.removePod(sandbox);
     await node.box.exec(`rm ${HOSTILE_KERNEL}`);
-    expect(await tracesOfPods(node.box)).toEqual(node.tracesBefore);
+    await bystander.remove();
   });
-
-  const othersLive = async () =>
-    expect(await node.crictl.exec(bystander, ["echo", "alive"])).toMatchObject({
-      code: 0,
-      stdout: "alive\n",
-    });
 
   it.each(SEEDS)("gets no further with a pod's devices, seed %i", async (seed) => {
     await node.daemon.end();
@@ -69,8 +52,8 @@ describe("a guest that attacks its VMM", () => {
     expect(refused).toMatch(/the VM did not boot/);
     // A VMM may end its guest, or end with it and say why; nothing that its guest does kills it.
     expect(refused).not.toMatch(/was ended by SIG|panicked/);
-    await othersLive();
-    expect(await tracesOfPods(node.box)).toEqual(traces);
+    await bystander.expectAlive();
+    expect(await tracesOfPods(node.box)).toEqual(bystander.traces);
   });
 
   it("gets no further with a unikernel's, and is stopped when its time is over", async () => {
@@ -87,16 +70,16 @@ describe("a guest that attacks its VMM", () => {
     const hostile = await node.crictl.runPod(own);
     const container = { name: "hostile", image };
     const id = await node.crictl.start(hostile, container, own);
-    await othersLive();
+    await bystander.expectAlive();
     expect(await node.crictl.rawLog(container, own)).toMatch(/hostile: seed=4$/m);
     await node.crictl.must(["stop", "--timeout", "5", id], 120_000);
-    const { status } = await node.crictl.json<ContainerStatus>(["inspect", id]);
+    const status = await node.crictl.containerStatus(id);
     expect(status.state).toBe("CONTAINER_EXITED");
     // It said that it goes, was found out, or had to be killed; 255 would be a VMM that has died.
     expect([0, 134, 137]).toContain(status.exitCode);
     await node.crictl.removePod(hostile);
-    await othersLive();
-    expect(await tracesOfPods(node.box)).toEqual(traces);
+    await bystander.expectAlive();
+    expect(await tracesOfPods(node.box)).toEqual(bystander.traces);
   });
 
   /** New VMs boot the hostile guest in the place of Linux for the time of `work`. */
