@@ -13,6 +13,7 @@ mod mounts;
 mod namespace;
 pub mod network;
 pub mod processes;
+mod reap;
 pub mod send_file;
 mod spawn;
 mod tap;

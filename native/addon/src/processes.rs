@@ -4,10 +4,8 @@
 use std::os::fd::IntoRawFd;
 
 use napi_derive::napi;
-use nix::errno::Errno;
-use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
-use nix::unistd::Pid;
 
+use crate::reap::{self, Exit};
 use crate::spawn;
 use crate::task::failure;
 
@@ -72,21 +70,13 @@ pub fn start_filter(program: String, environment: Vec<String>) -> napi::Result<S
 /// answer for its parent; a process that is none of ours, or not any more, ends with nothing.
 #[napi]
 pub fn reap_process(pid: i32) -> napi::Result<Option<ProcessExit>> {
-    let nothing = ProcessExit {
-        exit_code: None,
-        signal: None,
-    };
-    match waitpid(Pid::from_raw(pid), Some(WaitPidFlag::WNOHANG)) {
-        Ok(WaitStatus::Exited(_, code)) => Ok(Some(ProcessExit {
-            exit_code: Some(code),
-            ..nothing
-        })),
-        Ok(WaitStatus::Signaled(_, signal, _)) => Ok(Some(ProcessExit {
-            signal: Some(signal.as_str().to_owned()),
-            ..nothing
-        })),
-        Ok(_) => Ok(None),
-        Err(Errno::ECHILD) => Ok(Some(nothing)),
-        Err(error) => Err(failure(error)),
-    }
+    let exit = reap::reap(pid).map_err(failure)?;
+    Ok(exit.map(|exit| {
+        let (exit_code, signal) = match exit {
+            Exit::Code(code) => (Some(code), None),
+            Exit::Signal(name) => (None, Some(name)),
+            Exit::Unknown => (None, None),
+        };
+        ProcessExit { exit_code, signal }
+    }))
 }

@@ -1,15 +1,30 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Starting a process, with real ones.
+//! Starting a process, and how it ends, with real ones.
 
 use std::fs;
 use std::io::{Read, Write};
 use std::os::fd::AsRawFd;
+use std::thread;
 
 use nix::fcntl::{FcntlArg, fcntl};
-use nix::sys::wait::{WaitStatus, waitpid};
+use nix::unistd::Pid;
 
+use reap::{Exit, reap};
+
+#[path = "../src/reap.rs"]
+mod reap;
 #[path = "../src/spawn.rs"]
 mod spawn;
+
+/// How a child that has closed what we hold of it ends.
+fn end_of(pid: Pid) -> Exit {
+    loop {
+        match reap(pid.as_raw()).unwrap() {
+            Some(exit) => return exit,
+            None => thread::yield_now(),
+        }
+    }
+}
 
 #[test]
 fn a_child_has_its_log_and_its_control_socket_and_nothing_of_ours() {
@@ -22,7 +37,7 @@ fn a_child_has_its_log_and_its_control_socket_and_nothing_of_ours() {
         spawn::start_server("/bin/sh".into(), arguments, log.as_raw_fd()).unwrap();
     let mut heard = String::new();
     control.read_to_string(&mut heard).unwrap();
-    assert_eq!(waitpid(pid, None).unwrap(), WaitStatus::Exited(pid, 7));
+    assert_eq!(end_of(pid), Exit::Code(7));
     let descriptors: Vec<i32> = heard
         .split_whitespace()
         .map(|n| n.parse().unwrap())
@@ -48,7 +63,7 @@ fn a_filter_has_its_environment_and_pipes() {
         let (mut said, mut complained) = (String::new(), String::new());
         pipes.output.read_to_string(&mut said).unwrap();
         pipes.errors.read_to_string(&mut complained).unwrap();
-        assert_eq!(waitpid(pid, None).unwrap(), WaitStatus::Exited(pid, 0));
+        assert_eq!(end_of(pid), Exit::Code(0));
         assert_eq!(complained, "");
         said
     };
@@ -62,4 +77,24 @@ fn a_program_that_is_not_there_is_an_error_at_once() {
     let error =
         spawn::start_server("/nonexistent".into(), Vec::new(), log.as_raw_fd()).unwrap_err();
     assert_eq!(error.kind(), std::io::ErrorKind::NotFound);
+}
+
+#[test]
+fn an_end_by_a_signal_is_told_by_its_name_or_number() {
+    let log = fs::File::open("/dev/null").unwrap();
+    for (number, name) in [(9, "SIGKILL"), (15, "SIGTERM"), (40, "signal 40")] {
+        let arguments = vec!["-c".to_owned(), format!("kill -{number} $$")];
+        let (pid, _control) =
+            spawn::start_server("/bin/sh".into(), arguments, log.as_raw_fd()).unwrap();
+        assert_eq!(end_of(pid), Exit::Signal(name.into()));
+        assert_eq!(reap(pid.as_raw()).unwrap(), Some(Exit::Unknown));
+    }
+}
+
+#[test]
+fn only_a_child_that_is_named_is_reaped() {
+    for pid in [0, -1, i32::MIN] {
+        assert!(reap(pid).is_err());
+    }
+    assert_eq!(reap(1).unwrap(), Some(Exit::Unknown));
 }
