@@ -5,10 +5,11 @@
 //   fake-vmm.ts BEHAVIOUR-FILE DOMAINS-DIRECTORY --socket PATH
 import {
   appendFileSync,
-  closeSync,
   existsSync,
+  linkSync,
   openSync,
   readFileSync,
+  renameSync,
   rmSync,
   writeFileSync,
   writeSync,
@@ -108,23 +109,35 @@ function boot(): void {
   broadcast({ $case: "guestEvent", value: { event: { $case: "agentReady", value: hello } } });
 }
 
-function writeDomain(state: object): void {
+/** Changes its domain; who reads the file at the same time sees all of the change or none. */
+function writeDomain(change: object): void {
   const file = join(domains, String(domid));
   const before = existsSync(file) ? JSON.parse(readFileSync(file, "utf8")) : {};
-  writeFileSync(file, JSON.stringify({ ...before, ...state }));
+  renameSync(domainDraft({ ...before, ...change }), file);
 }
 
+/** Makes a domain under the first number that is free; other VMMs do the same at the same time. */
 function newDomain(uuid: string, memory: number): void {
-  for (domid = 1; ; domid += 1) {
-    try {
-      closeSync(openSync(join(domains, String(domid)), "wx"));
-      break;
-    } catch {
-      // Taken: the next number.
-    }
+  const draft = domainDraft({ uuid, pid: process.pid, paused: true, memory });
+  for (domid = 1; !claimed(draft); ) domid += 1;
+  rmSync(draft);
+}
+
+function claimed(draft: string): boolean {
+  try {
+    linkSync(draft, join(domains, String(domid)));
+    return true;
+  } catch (error) {
+    // Anything else, and there will never be a number: a test that is over has removed the directory.
+    if ((error as NodeJS.ErrnoException).code === "EEXIST") return false;
+    throw error;
   }
-  rmSync(join(domains, String(domid)));
-  writeDomain({ uuid, pid: process.pid, paused: true, memory });
+}
+
+function domainDraft(domain: object): string {
+  const draft = join(domains, "..", `domain-of-${process.pid}`);
+  writeFileSync(draft, JSON.stringify(domain));
+  return draft;
 }
 
 function answerAgent(call: HostMessage["call"]): AgentMessage["body"] | "silence" {

@@ -15,6 +15,7 @@ import { silentLogger } from "../../src/shared/logger.ts";
 import { type NodePaths, nodePaths } from "../../src/shared/paths.ts";
 import { LightvmToolstack } from "../../src/toolstack/lightvm-toolstack.ts";
 import type { PodVmSpec } from "../../src/toolstack/pod-vm.ts";
+import { identifyProcess, signalProcess } from "../../src/vmm/process-identity.ts";
 import { FakeHypervisor } from "./fake-hypervisor.ts";
 import { FakeVolumeHost, writeFakeFileServer } from "./fake-volume-host.ts";
 import { NodeProcessStarter } from "./node-process-starter.ts";
@@ -107,36 +108,33 @@ export class ToolstackBench implements Disposable {
     ];
   }
 
-  /** Pids of fake VMMs that run. */
+  /** Pids of fake VMMs that run and listen. */
   livingVmms(): number[] {
-    return this.#startedVmms().filter((pid) => {
-      try {
-        const command = readFileSync(`/proc/${pid}/cmdline`, "utf8");
-        return command.includes(this.root);
-      } catch {
-        return false;
-      }
-    });
+    const started = this.#startedVmms();
+    return this.#processes().filter((pid) => started.includes(pid));
   }
 
   /** Pids of fake file servers that run. */
   livingFileServers(): number[] {
-    const pids = readdirSync("/proc").filter((name) => /^\d+$/.test(name));
-    return pids.map(Number).filter((pid) => {
-      try {
-        const command = readFileSync(`/proc/${pid}/cmdline`, "utf8").split("\0");
-        return command.includes(this.paths.fileServerBinary);
-      } catch {
-        return false;
-      }
-    });
+    const { fileServerBinary } = this.paths;
+    return this.#processes().filter((pid) => commandOf(pid).includes(fileServerBinary));
   }
 
   [Symbol.dispose](): void {
-    for (const pid of [...this.livingVmms(), ...this.livingFileServers()]) {
-      process.kill(pid, "SIGKILL");
+    // Also those that have only just been started and have not said so yet.
+    for (const pid of this.#processes()) {
+      const identity = identifyProcess(pid);
+      if (identity !== undefined) signalProcess(identity, "SIGKILL");
     }
     rmSync(this.root, { recursive: true, force: true });
+  }
+
+  /** Pids of all processes that have something of this bench in their command line. */
+  #processes(): number[] {
+    const pids = readdirSync("/proc").filter((name) => /^\d+$/.test(name));
+    return pids
+      .map(Number)
+      .filter((pid) => commandOf(pid).some((word) => word.startsWith(this.root)));
   }
 
   #startedVmms(): number[] {
@@ -154,5 +152,14 @@ export class ToolstackBench implements Disposable {
     } catch {
       return [];
     }
+  }
+}
+
+/** The words of a process's command line; none when it has ended. */
+function commandOf(pid: number): string[] {
+  try {
+    return readFileSync(`/proc/${pid}/cmdline`, "utf8").split("\0");
+  } catch {
+    return [];
   }
 }
