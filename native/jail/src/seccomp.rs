@@ -61,9 +61,9 @@ impl Filter {
     /// # Errors
     ///
     /// There is no such argument.
-    pub fn one_of(self, call: c_long, index: u8, values: &[u64]) -> Result<Self, JailError> {
+    pub fn one_of(self, call: c_long, index: u8, values: &[u32]) -> Result<Self, JailError> {
         values.iter().try_fold(self, |filter, &value| {
-            filter.with(call, index, SeccompCmpOp::Eq, value)
+            filter.with(call, index, SeccompCmpOp::Eq, value.into())
         })
     }
 
@@ -147,7 +147,7 @@ mod tests {
 
     #[test]
     fn an_argument_must_be_one_of_those_named() {
-        let commands = [libc::F_GETFD, libc::F_GETFL].map(|it| it.unsigned_abs().into());
+        let commands = [libc::F_GETFD, libc::F_GETFL].map(c_int::unsigned_abs);
         let filter = Filter::of(END)
             .one_of(libc::SYS_fcntl, 1, &commands)
             .unwrap();

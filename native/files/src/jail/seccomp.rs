@@ -4,7 +4,7 @@
 //! Everything here works on descriptors, or on names below them. There is no socket, no exec, no
 //! clone, no signal, no mount, no ioctl and no executable memory.
 
-use libc::c_long;
+use libc::{c_int, c_long};
 use lightvm_jail::{Filter, JailError, Violation};
 
 /// Calls that are allowed whatever their arguments are.
@@ -86,11 +86,7 @@ fn apply(violation: Violation) -> Result<(), JailError> {
     let program = Filter::of(ALLOWED)
         .masked(libc::SYS_mmap, 2, libc::PROT_EXEC, 0)?
         .masked(libc::SYS_mprotect, 2, libc::PROT_EXEC, 0)?
-        .one_of(
-            libc::SYS_fcntl,
-            1,
-            &commands.map(|command| command.unsigned_abs().into()),
-        )?
+        .one_of(libc::SYS_fcntl, 1, &commands.map(c_int::unsigned_abs))?
         .compile(violation)?;
     lightvm_jail::install_filter(&program)
 }

@@ -8,7 +8,7 @@
 //!
 //! The build script compiles the list, so that no VMM spends its start on that.
 
-use libc::c_long;
+use libc::{c_int, c_long};
 use lightvm_jail::{Filter, Instruction, JailError, Violation};
 
 /// Calls that are allowed whatever their arguments are.
@@ -57,10 +57,10 @@ const ALLOWED: &[c_long] = &[
 
 /// `IOCTL_EVTCHN_UNBIND` and `IOCTL_EVTCHN_NOTIFY` of Linux' <xen/evtchn.h>: `_IOC(0, 'E', n, 4)`.
 /// The kernel holds both to the ports that this descriptor has bound.
-const EVTCHN_UNBIND: u64 = 0x0004_4503;
-const EVTCHN_NOTIFY: u64 = 0x0004_4504;
+const EVTCHN_UNBIND: u32 = 0x0004_4503;
+const EVTCHN_NOTIFY: u32 = 0x0004_4504;
 /// `IOCTL_PRIVCMD_MMAPBATCH_V2`, as `lightvm_xen` makes it.
-pub(crate) const MMAP_BATCH: u64 = 0x0020_5004;
+pub(crate) const MMAP_BATCH: u32 = 0x0020_5004;
 
 /// The program that lets the calls of the list pass and answers any other with `violation`.
 pub(crate) fn compile(violation: Violation) -> Result<Vec<Instruction>, JailError> {
@@ -74,10 +74,6 @@ pub(crate) fn compile(violation: Violation) -> Result<Vec<Instruction>, JailErro
             1,
             &[EVTCHN_NOTIFY, EVTCHN_UNBIND, MMAP_BATCH],
         )?
-        .one_of(
-            libc::SYS_fcntl,
-            1,
-            &commands.map(|command| command.unsigned_abs().into()),
-        )?
+        .one_of(libc::SYS_fcntl, 1, &commands.map(c_int::unsigned_abs))?
         .compile(violation)
 }
