@@ -13,9 +13,15 @@ type Addon = Pick<NativeAddon, "startServer" | "startFilter" | "reapProcess">;
 /** Starts processes through the Node-API addon. */
 export class NativeProcessStarter implements ProcessStarter {
   readonly #addon: Addon;
+  #ended: PromiseWithResolvers<void> = Promise.withResolvers();
 
   constructor(addon: Addon) {
     this.#addon = addon;
+    // Not one listener a child: one signal may stand for the ends of many. It keeps no process running.
+    process.on("SIGCHLD", () => {
+      this.#ended.resolve();
+      this.#ended = Promise.withResolvers();
+    });
   }
 
   startServer(program: string, args: readonly string[], log: number): StartedServer {
@@ -45,5 +51,9 @@ export class NativeProcessStarter implements ProcessStarter {
     if (exit === null) return undefined;
     const { exitCode = null, signal = null } = exit;
     return { exitCode, signal: signal as NodeJS.Signals | null };
+  }
+
+  nextEnd(): Promise<void> {
+    return this.#ended.promise;
   }
 }

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { Socket } from "node:net";
 import type { Readable, Writable } from "node:stream";
-import { setTimeout as delay } from "node:timers/promises";
 
 /** How a child has ended, as waitpid(2) tells it; both null when it was not our child any more. */
 export interface ProcessExit {
@@ -38,17 +37,20 @@ export interface ProcessStarter {
   startFilter(program: string, environment: Readonly<Record<string, string>>): StartedFilter;
   /** How a child has ended, told once; undefined while it runs. */
   reap(pid: number): ProcessExit | undefined;
+  /** Resolves when the next child of this process ends, whichever that is. */
+  nextEnd(): Promise<void>;
 }
 
-/** Between two looks at a child that is about to end: at first, and at the most. */
-const LOOK_MS = 1;
-const LOOK_LATER_MS = 1000;
-
-/** Waits for the end of a child that has given up its connections, the first sign of an end. */
+/**
+ * Waits for the end of a child. To be called when it has given up its connections, the first sign of an
+ * end: whoever waits looks each time that any child ends.
+ */
 export async function untilReaped(starter: ProcessStarter, pid: number): Promise<ProcessExit> {
-  for (let pauseMs = LOOK_MS; ; pauseMs = Math.min(2 * pauseMs, LOOK_LATER_MS)) {
+  for (;;) {
+    // Before the look: an end right behind it is not to be missed.
+    const ended = starter.nextEnd();
     const exit = starter.reap(pid);
     if (exit !== undefined) return exit;
-    await delay(pauseMs, undefined, { ref: false });
+    await ended;
   }
 }

@@ -12,6 +12,7 @@ import type {
 /** Real processes, in Node's own way: tests without a box have no addon. */
 export class NodeProcessStarter implements ProcessStarter {
   readonly #exits = new Map<number, ProcessExit>();
+  #ended = Promise.withResolvers<void>();
 
   startServer(program: string, args: readonly string[], log: number): StartedServer {
     const stdio = ["ignore" as const, log, log, "pipe" as const];
@@ -33,13 +34,21 @@ export class NodeProcessStarter implements ProcessStarter {
     return this.#exits.get(pid);
   }
 
+  nextEnd(): Promise<void> {
+    return this.#ended.promise;
+  }
+
   #watch(program: string, child: ChildProcess): number {
     // Said below.
     child.once("error", () => undefined);
     child.unref();
     const { pid } = child;
     if (pid === undefined) throw new LightvmError("unavailable", `cannot start ${program}`);
-    child.once("exit", (exitCode, signal) => this.#exits.set(pid, { exitCode, signal }));
+    child.once("exit", (exitCode, signal) => {
+      this.#exits.set(pid, { exitCode, signal });
+      this.#ended.resolve();
+      this.#ended = Promise.withResolvers();
+    });
     return pid;
   }
 }
