@@ -50,15 +50,18 @@ export async function execSync(
   const stderr = await open(Stream.STREAM_STDERR);
   const exit = exitOfExec(execution, cleanup);
   const process = agentProcess(container.metadata, { arguments: request.command });
-  await vm.call({ $case: "exec", value: { ...id, process } }, { signal });
   let exited: ProcessExited;
   try {
+    await vm.call({ $case: "exec", value: { ...id, process } }, { signal });
     const timeoutMs = request.timeoutMs > 0 ? request.timeoutMs : undefined;
     exited = await waitFor(exit, "the command", { signal, timeoutMs });
   } catch (error) {
-    await end(execution, exit).catch((cause) =>
-      logger.debug({ error: cause, ...id }, "a command could not be killed"),
-    );
+    // It may run, even if the guest has not said so yet. Other errors: it was refused, or the guest is lost.
+    if (wasGivenUp(error)) {
+      await end(execution, exit).catch((cause) =>
+        logger.debug({ error: cause, ...id }, "a command could not be killed"),
+      );
+    }
     throw error;
   }
   await drained([stdout, stderr], signal);
@@ -69,6 +72,10 @@ export async function execSync(
     stderr: stderr.bytes().subarray(0, room),
     exitCode: exited.exitCode & 0xff,
   };
+}
+
+function wasGivenUp(error: unknown): boolean {
+  return error instanceof LightvmError && ["cancelled", "deadline-exceeded"].includes(error.code);
 }
 
 /** Kills a command and what it has started; when it returns, they are gone. The container runs on. */
