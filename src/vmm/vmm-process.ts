@@ -41,13 +41,13 @@ export function spawnVmm(starter: ProcessStarter, options: VmmProcessOptions): V
     closeSync(log);
   }
   const { control, pid } = started;
+  using undo = new DisposableStack();
+  undo.defer(() => control.destroy());
   const disconnected = new Promise((resolve) => control.once("close", resolve));
   const exited = disconnected.then(() => untilReaped(starter, pid));
   const identity = identifyProcess(pid);
-  if (identity === undefined) {
-    control.destroy();
-    throw new LightvmError("unavailable", `${binary} ended at once`);
-  }
+  if (identity === undefined) throw new LightvmError("unavailable", `${binary} ended at once`);
   onStarted(identity);
+  undo.move();
   return { identity, control, exited };
 }
