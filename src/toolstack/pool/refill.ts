@@ -24,7 +24,7 @@ export interface RefillOptions {
   readonly counters: PoolCounters;
   readonly logger: Logger;
   readonly onMade: (waiting: WaitingShell) => void;
-  /** Called after each attempt, whatever has become of it. */
+  /** Called after each attempt, whatever has become of it, and when it may be tried again. */
   readonly onChanged: () => void;
 }
 
@@ -124,6 +124,8 @@ export class Refill {
       counters.of(kind).failures += 1;
       const pauseMs = this.#backoff.failed(kind);
       logger.warn({ error, kind, pauseMs }, "a shell for the pool could not be made");
+      // Behind the end of the pause: a timer may come a millisecond early.
+      setTimeout(this.#options.onChanged, pauseMs + 1).unref();
     }
   }
 
