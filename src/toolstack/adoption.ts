@@ -70,7 +70,7 @@ async function adoptLiving(
     return undefined;
   }
   const vm = LightvmPodVm.running(context, spec, directory, record, link, []);
-  if (end !== undefined) await vm.concludeAs(end);
+  if (end !== undefined) await vm.conclude(end);
   return vm;
 }
 

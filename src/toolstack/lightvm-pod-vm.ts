@@ -2,13 +2,12 @@
 import { createHash } from "node:crypto";
 import { dirname } from "node:path";
 import type { Duplex } from "node:stream";
-import { type ProcessExited, Stream } from "../../cri-proto/generated/lightvm/agent/v1/agent.ts";
-import { ClientHello_Purpose } from "../../cri-proto/generated/lightvm/vmm/v1/vmm.ts";
+import type { ProcessExited } from "../../cri-proto/generated/lightvm/agent/v1/agent.ts";
 import { LightvmError } from "../shared/errors.ts";
 import type { Logger } from "../shared/logger.ts";
 import { makeDirectories } from "../shared/make-directories.ts";
 import { waitFor } from "../shared/wait.ts";
-import { connectToVmm, encodeHello } from "../vmm/connect.ts";
+import { connectToVmm } from "../vmm/connect.ts";
 import type { VmmClient } from "../vmm/vmm-client.ts";
 import { handDescriptorToVmm, handFileToVmm } from "../vmm/vmm-files.ts";
 import { callAgent } from "./agent-call.ts";
@@ -39,6 +38,7 @@ import {
 } from "./pod-volumes.ts";
 import type { ShellDirectory } from "./shell-directory.ts";
 import type { ShellRecord } from "./shell-record.ts";
+import { helloOfAttach, helloOfForward, helloOfStream } from "./stream-hello.ts";
 import { endOfDomain, endOfGuest, endOfState, realtimeNanoseconds } from "./vm-end.ts";
 import type { VolumeHost } from "./volume-host.ts";
 
@@ -140,13 +140,19 @@ export class LightvmPodVm implements PodVm {
     end: PodVmEnd,
   ): Promise<LightvmPodVm> {
     const vm = new LightvmPodVm(context, spec, directory, record, undefined, []);
-    await vm.#conclude(end);
+    await vm.conclude(end);
     return vm;
   }
 
-  /** Takes notice of an end that the VMM told when it was asked. */
-  async concludeAs(end: PodVmEnd): Promise<void> {
-    await this.#conclude(end);
+  /** See the class comment. Who comes later waits for the first; after a failure tries again. */
+  async conclude(end: PodVmEnd): Promise<void> {
+    this.#concluding ??= this.#runConclusion(end);
+    try {
+      await this.#concluding;
+    } catch (error) {
+      this.#concluding = undefined;
+      throw error;
+    }
   }
 
   get end(): PodVmEnd | undefined {
@@ -210,21 +216,15 @@ export class LightvmPodVm implements PodVm {
   }
 
   async openStream(stream: ExecStream, signal: AbortSignal): Promise<Duplex> {
-    const purpose = ClientHello_Purpose.PURPOSE_STREAM;
-    return await this.#connect({ purpose, stream: { ...stream, forwardId: "" } }, signal);
+    return await this.#connect(helloOfStream(stream), signal);
   }
 
   async attachStream(attached: ContainerStream, signal: AbortSignal): Promise<Duplex> {
-    const { containerId, endsStdin } = attached;
-    const stream = { containerId, execId: "", stream: attached.stream, forwardId: "" };
-    const purpose = ClientHello_Purpose.PURPOSE_ATTACH;
-    return await this.#connect({ purpose, stream, endsStdin }, signal);
+    return await this.#connect(helloOfAttach(attached), signal);
   }
 
   async openForward(forwardId: string, signal: AbortSignal): Promise<Duplex> {
-    const unspecified = { containerId: "", execId: "", stream: Stream.STREAM_UNSPECIFIED };
-    const purpose = ClientHello_Purpose.PURPOSE_STREAM;
-    return await this.#connect({ purpose, stream: { ...unspecified, forwardId } }, signal);
+    return await this.#connect(helloOfForward(forwardId), signal);
   }
 
   onProcessExited(listener: (exit: ProcessExited) => void): () => void {
@@ -233,13 +233,7 @@ export class LightvmPodVm implements PodVm {
 
   async containerExits(): Promise<readonly ProcessExited[]> {
     if (this.#end !== undefined || this.#link === undefined) return this.#exits;
-    try {
-      const wait = { timeoutMs: this.#context.vmmTimeoutMs };
-      return (await this.#link.client.call("getState", {}, wait)).exits;
-    } catch (error) {
-      this.#logger.debug({ error }, "exits are read from the journal");
-      return (await readJournal(this.#directory.journal)).exits;
-    }
+    return await this.#readExits(this.#context.vmmTimeoutMs);
   }
 
   async stop(graceMs: number): Promise<void> {
@@ -254,7 +248,7 @@ export class LightvmPodVm implements PodVm {
         this.#logger.warn({ error }, "the guest does not power off and is destroyed");
       }
     }
-    await this.#conclude(destroyed("stopped by lightvmd"));
+    await this.conclude(destroyed("stopped by lightvmd"));
   }
 
   async #askToShutDown(client: VmmClient, timeoutMs: number): Promise<void> {
@@ -263,7 +257,7 @@ export class LightvmPodVm implements PodVm {
   }
 
   async destroy(): Promise<void> {
-    await this.#conclude(destroyed("destroyed by lightvmd"));
+    await this.conclude(destroyed("destroyed by lightvmd"));
     await this.#directory.remove();
     this.#context.onRemoved(this.id, this.#directory.id, this.#record.uid);
   }
@@ -287,10 +281,10 @@ export class LightvmPodVm implements PodVm {
     return deviceId;
   }
 
-  async #connect(hello: Parameters<typeof encodeHello>[0], signal: AbortSignal): Promise<Duplex> {
+  async #connect(hello: Buffer, signal: AbortSignal): Promise<Duplex> {
     this.#alive();
     const wait = { signal, timeoutMs: this.#context.vmmTimeoutMs };
-    return await connectToVmm(this.#directory.socket, encodeHello(hello), wait);
+    return await connectToVmm(this.#directory.socket, hello, wait);
   }
 
   #podVolumes(): PodVolumes {
@@ -350,21 +344,10 @@ export class LightvmPodVm implements PodVm {
 
   async #concludeLogged(end: PodVmEnd): Promise<void> {
     try {
-      await this.#conclude(end);
+      await this.conclude(end);
     } catch (error) {
       // `destroy` tries again and reports.
       this.#logger.error({ error }, "cannot dismantle an ended VM");
-    }
-  }
-
-  /** See the class comment. Who comes later waits for the first; after a failure tries again. */
-  async #conclude(end: PodVmEnd): Promise<void> {
-    this.#concluding ??= this.#runConclusion(end);
-    try {
-      await this.#concluding;
-    } catch (error) {
-      this.#concluding = undefined;
-      throw error;
     }
   }
 
@@ -382,7 +365,7 @@ export class LightvmPodVm implements PodVm {
 
   async #settle(end: PodVmEnd): Promise<void> {
     try {
-      this.#exits = await this.#lastExits();
+      this.#exits = await this.#readExits(STATE_MS);
       this.#update({ end });
     } catch (error) {
       this.#logger.error({ error }, "cannot record how a VM ended");
@@ -393,10 +376,10 @@ export class LightvmPodVm implements PodVm {
   }
 
   /** The VMM knows the exits best; its journal holds them too. */
-  async #lastExits(): Promise<readonly ProcessExited[]> {
+  async #readExits(timeoutMs: number): Promise<readonly ProcessExited[]> {
     try {
       if (this.#link !== undefined) {
-        return (await this.#link.client.call("getState", {}, { timeoutMs: STATE_MS })).exits;
+        return (await this.#link.client.call("getState", {}, { timeoutMs })).exits;
       }
     } catch (error) {
       this.#logger.debug({ error }, "exits are read from the journal");
