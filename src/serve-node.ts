@@ -40,7 +40,6 @@ export async function serveNode(parts: NodeParts, signal: AbortSignal): Promise<
   await using serving = new AsyncDisposableStack();
   const pods = new Pods(new PodStore(database));
   await recover({ pods, network, toolstack, logger }, signal);
-  toolstack.start();
   serving.defer(() => toolstack.close());
 
   const metrics = new NodeMetrics();
@@ -64,6 +63,8 @@ export async function serveNode(parts: NodeParts, signal: AbortSignal): Promise<
   };
   const server = await CriServer.listen(context, config.socket);
   serving.defer(() => server.close());
+  // Not before: while the socket is made, all new files have its umask.
+  toolstack.start();
   logger.info({ socket: config.socket, sandboxes: pods.sandboxes().length }, "lightvmd is ready");
   const ending = serving.move();
   return { context, [Symbol.asyncDispose]: () => ending.disposeAsync() };
