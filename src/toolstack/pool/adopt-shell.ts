@@ -49,9 +49,14 @@ export async function adoptShell(
     return undefined;
   }
   shells.claim(directory, record);
-  const { uid } = record;
-  const whence = { priority: "background", memory: "grows" } as const;
-  const plan: ShellPlan = { flavor, recipe, directory, uid, ...whence };
+  const plan: ShellPlan = {
+    flavor,
+    recipe,
+    directory,
+    uid: record.uid,
+    priority: "background",
+    memory: "grows",
+  };
   const parts = { plan, domid, process: vmm, client, events };
   return { shell: Shell.adopted(shells.tools, parts, record), level };
 }
