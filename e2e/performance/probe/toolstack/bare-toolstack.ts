@@ -7,13 +7,13 @@ import { createLogger } from "../../../../src/shared/logger.ts";
 import { loadAddon } from "../../../../src/shared/native-addon.ts";
 import { NativeProcessStarter } from "../../../../src/shared/native-process-starter.ts";
 import { nodePaths } from "../../../../src/shared/paths.ts";
-import { flavorName, flavorOf } from "../../../../src/toolstack/flavor.ts";
 import { LightvmToolstack } from "../../../../src/toolstack/lightvm-toolstack.ts";
 import { NativeHypervisor } from "../../../../src/toolstack/native-hypervisor.ts";
 import { NativeVolumeHost } from "../../../../src/toolstack/native-volume-host.ts";
 import type { BreakdownStep, PodVm } from "../../../../src/toolstack/pod-vm.ts";
 import type { ShellLevel } from "../../../../src/toolstack/shell-record.ts";
 import type { Steps } from "../../report/steps.ts";
+import { holdsOnly } from "../pool-contents.ts";
 
 const MIB = 2 ** 20;
 /** How often a pool that is being filled is looked at, and how long; milliseconds. */
@@ -124,19 +124,11 @@ export class BareToolstack {
   async #untilWaiting(level: ShellLevel | undefined): Promise<void> {
     const unikernel = this.#kind === "noop";
     const vm = { vcpus: 1, memoryBytes: MEMORY_BYTES[this.#kind], unikernel };
-    const flavor = flavorName(flavorOf(vm, this.#configWith({}).vm.device_slots));
-    const wanted = level === undefined ? [] : [`${flavor} ${level}`];
     const deadline = performance.now() + FILLED_MS;
-    for (;;) {
-      const { kinds, leaving } = this.toolstack.pool();
-      const waiting = kinds.flatMap((kind) =>
-        Array<string>(kind.waiting + kind.making).fill(
-          kind.making > 0 ? "in the making" : `${kind.flavor} ${kind.level}`,
-        ),
-      );
-      if (leaving === 0 && waiting.join() === wanted.join()) return;
+    while (!holdsOnly({ vm, level }, this.toolstack.pool())) {
       if (performance.now() > deadline) {
-        throw new Error(`the pool holds [${waiting}] instead of [${wanted}]`);
+        const held = JSON.stringify(this.toolstack.pool());
+        throw new Error(`the pool is to hold ${level ?? "nothing"} alone, and holds ${held}`);
       }
       await delay(LOOK_MS);
     }
