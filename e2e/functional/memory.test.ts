@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { NodeUnderTest } from "../framework/node-under-test.ts";
+import { PodUnderTest } from "../framework/pod-under-test.ts";
 import { dumpDomains } from "../framework/traces.ts";
 
 const MIB = 1024 * 1024;
@@ -9,26 +10,23 @@ const MEBIBYTE_PAGES = 256;
 let node: NodeUnderTest;
 beforeAll(async () => {
   node = await NodeUnderTest.start();
-  await node.crictl.must(["pull", node.busybox], 120_000);
 });
 afterAll(async () => await node[Symbol.asyncDispose]());
 
 describe("the memory of a pod without a limit", () => {
-  const pod = { name: "memory" };
-  let sandbox: string;
+  let pod: PodUnderTest;
   let container: string;
 
   /** Mebibytes that Xen has given to the pod's domain, the newest. */
   const given = async () => ((await dumpDomains(node.box)).at(-1)?.pages ?? 0) / MEBIBYTE_PAGES;
 
   beforeAll(async () => {
-    sandbox = await node.crictl.runPod(pod);
+    pod = await PodUnderTest.run(node, { name: "memory" });
     const command = ["sh", "-c", "trap exit TERM; sleep 10000 & wait"];
-    const idle = { name: "idle", image: node.busybox, command };
-    container = await node.crictl.start(sandbox, idle, pod);
+    container = await pod.start({ name: "idle", command });
   });
   afterAll(async () => {
-    await node.crictl.removePod(sandbox);
+    await pod.remove();
   });
 
   it("is what a small pod needs at first", async () => {
@@ -70,15 +68,13 @@ describe("the memory of a pod without a limit", () => {
 
 it("a pod's limit is all for its containers: the VM has room for itself beside it", async () => {
   const linux = { resources: { memory_limit_in_bytes: 32 * MIB } };
-  const pod = { name: "limited", linux };
-  const sandbox = await node.crictl.runPod(pod);
-  const container = { name: "c", image: node.busybox, command: ["sleep", "1000"], linux };
-  const id = await node.crictl.start(sandbox, container, pod);
+  const pod = await PodUnderTest.run(node, { name: "limited", linux });
+  const id = await pod.start({ name: "c", command: ["sleep", "1000"], linux });
   // One process with nearly all of it in one buffer; /dev/shm would hold half of the VM's at the most.
   const fill = ["dd", "if=/dev/zero", "of=/dev/null", "bs=29M", "count=1"];
   try {
     expect(await node.crictl.exec(id, fill)).toMatchObject({ code: 0 });
   } finally {
-    await node.crictl.removePod(sandbox);
+    await pod.remove();
   }
 });

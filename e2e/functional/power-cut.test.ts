@@ -9,13 +9,6 @@ import { busyboxImage } from "../framework/oci-image.ts";
 import { Registry } from "../framework/registry.ts";
 import { tracesOfPods } from "../framework/traces.ts";
 
-interface Inspected {
-  readonly status: { readonly state: string; readonly exitCode?: number };
-}
-interface Listed {
-  readonly images?: readonly { readonly repoTags: readonly string[] }[];
-}
-
 /** A machine of its own: the power of the other tests' stays on. */
 describe("a node whose power was cut", () => {
   const pod = { name: "before" };
@@ -52,7 +45,7 @@ describe("a node whose power was cut", () => {
     image: busybox,
     command: ["sh", "-c", command],
   });
-  const stateOf = async (id: string) => (await crictl.json<Inspected>(["inspect", id])).status;
+  const stateOf = async (id: string) => await crictl.containerStatus(id);
 
   it("tells what has ended with the power, and what had before", async () => {
     const sandbox = await crictl.runPod(pod);
@@ -65,8 +58,7 @@ describe("a node whose power was cut", () => {
 
     await box.powerCycle();
     await daemon.start();
-    const { status } = await crictl.json<Inspected>(["inspectp", sandbox]);
-    expect(status.state).toBe("SANDBOX_NOTREADY");
+    expect((await crictl.podStatus(sandbox)).state).toBe("SANDBOX_NOTREADY");
     expect(await stateOf(running)).toMatchObject({ state: "CONTAINER_EXITED", exitCode: 255 });
     // It never ran, and never will: its sandbox is not ready.
     expect((await stateOf(created)).state).toBe("CONTAINER_CREATED");
@@ -82,8 +74,7 @@ describe("a node whose power was cut", () => {
     await box.exec(`${pull} >/dev/null 2>&1 & sleep 0.5`);
     await box.powerCycle();
     await daemon.start();
-    const has = async (image: string) =>
-      (await crictl.json<Listed>(["images", image])).images?.length === 1;
+    const has = async (image: string) => (await crictl.images(image)).length === 1;
     expect(await has(busybox)).toBe(true);
     if (!(await has(cutShort))) {
       await serveImages();

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import { NodeUnderTest } from "../framework/node-under-test.ts";
+import { PodUnderTest } from "../framework/pod-under-test.ts";
 import { tracesOfPods } from "../framework/traces.ts";
 
 type Mount = Record<string, unknown>;
@@ -8,9 +9,8 @@ type Mount = Record<string, unknown>;
 const HOST = "/run/e2e-volumes";
 
 describe("volumes", () => {
-  const pod = { name: "volumes" };
   let node: NodeUnderTest;
-  let sandbox: string;
+  let pod: PodUnderTest;
   let started = 0;
 
   /** Runs a script on the node; its output, trimmed. */
@@ -24,12 +24,11 @@ describe("volumes", () => {
     started += 1;
     const container = {
       name: `waits-${started}`,
-      image: node.busybox,
       command: ["sleep", "1000"],
       linux,
       more: { mounts },
     };
-    return await node.crictl.start(sandbox, container, pod);
+    return await pod.start(container);
   };
   /** Pid of the process that serves a pod's volumes. */
   const fileServer = async (id: string): Promise<number> =>
@@ -45,18 +44,17 @@ describe("volumes", () => {
 
   beforeAll(async () => {
     node = await NodeUnderTest.start();
-    await node.crictl.must(["pull", node.busybox], 120_000);
-    sandbox = await node.crictl.runPod(pod);
+    pod = await PodUnderTest.run(node, { name: "volumes" });
     await onHost(`mkdir -p ${HOST}`);
   });
   afterEach(async () => {
     // Every container and its mounts go; the pod stays for the next test.
-    const ids = await node.crictl.must(["ps", "-aq", "-p", sandbox]);
+    const ids = await node.crictl.must(["ps", "-aq", "-p", pod.id]);
     if (ids !== "") await node.crictl.must(["rm", "-f", ...ids.split("\n")], 120_000);
-    expect(await onHost(`ls -A /proc/${await fileServer(sandbox)}/root/volumes`)).toBe("");
+    expect(await onHost(`ls -A /proc/${await fileServer(pod.id)}/root/volumes`)).toBe("");
   });
   afterAll(async () => {
-    await node.crictl.removePod(sandbox);
+    await pod.remove();
     expect(await tracesOfPods(node.box)).toEqual(node.tracesBefore);
     await onHost(`rm -rf ${HOST}`);
     await node[Symbol.asyncDispose]();
@@ -242,7 +240,7 @@ describe("volumes", () => {
   it("that a VM cannot carry are refused by name", async () => {
     const refuse = async (mount: Mount) => {
       const container = { name: "refused", image: node.busybox, more: { mounts: [mount] } };
-      const message = await node.crictl.refusedContainer(sandbox, container, pod);
+      const message = await node.crictl.refusedContainer(pod.id, container, pod.options);
       // crictl quotes the message and escapes the quotes in it.
       return message.replaceAll("\\", "");
     };

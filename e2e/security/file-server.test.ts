@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { NodeUnderTest } from "../framework/node-under-test.ts";
+import { PodUnderTest } from "../framework/pod-under-test.ts";
 
 const HOST = "/run/e2e-share";
 
 describe("the file server of a pod's volumes", () => {
-  const pod = { name: "shares" };
   let node: NodeUnderTest;
-  let sandbox: string;
+  let pod: PodUnderTest;
   let container: string;
   let pid: string;
   let status: string;
@@ -15,26 +15,20 @@ describe("the file server of a pod's volumes", () => {
 
   beforeAll(async () => {
     node = await NodeUnderTest.start();
-    await node.crictl.must(["pull", node.busybox], 120_000);
     await read(`mkdir -p ${HOST}/sub; ln -s /etc ${HOST}/etc; ln -s ../../../etc/shadow ${HOST}/up
       ln -s /proc/self/root ${HOST}/root`);
-    sandbox = await node.crictl.runPod(pod);
-    container = await node.crictl.start(
-      sandbox,
-      {
-        name: "sleeper",
-        image: node.busybox,
-        command: ["sleep", "1000"],
-        more: { mounts: [{ container_path: "/data", host_path: HOST }] },
-      },
-      pod,
-    );
-    const record = JSON.parse(await read(`cat /run/lightvm/pods/${sandbox}/shell.json`));
+    pod = await PodUnderTest.run(node, { name: "shares" });
+    container = await pod.start({
+      name: "sleeper",
+      command: ["sleep", "1000"],
+      more: { mounts: [{ container_path: "/data", host_path: HOST }] },
+    });
+    const record = JSON.parse(await read(`cat /run/lightvm/pods/${pod.id}/shell.json`));
     pid = String(record.fileServer.pid);
     status = await read(`cat /proc/${pid}/status`);
   });
   afterAll(async () => {
-    await node.crictl.removePod(sandbox);
+    await pod.remove();
     await read(`rm -rf ${HOST}`);
     await node[Symbol.asyncDispose]();
   });
