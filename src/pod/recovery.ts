@@ -45,7 +45,12 @@ export async function recover(context: RecoveryContext, signal: AbortSignal): Pr
       }
     }),
   );
-  await toolstack.adoptShells(signal);
+  try {
+    await toolstack.adoptShells(signal);
+  } catch (error) {
+    signal.throwIfAborted();
+    logger.error({ error }, "shells that waited for pods could not be found again");
+  }
   try {
     await toolstack.destroyOrphans(new Set(pods.all().map(({ id }) => id)));
   } catch (error) {
