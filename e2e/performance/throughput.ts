@@ -93,8 +93,9 @@ async function main(): Promise<void> {
   await ours.must(["pull", image], TIMEOUT_MS);
   const lightvm = await sampleThroughput(box, ours, image);
   await daemon.end();
+  console.log(`lightvm: ${JSON.stringify(row(lightvm))}`);
   const pause = await busyboxImage(await readFile(busybox), {
-    config: { Cmd: ["sleep", "86400"] },
+    config: { Env: ["PATH=/bin"], Cmd: ["sleep", "86400"] },
   });
   await registry.push("pause", "3.10", pause);
   const mirrors = { "registry.k8s.io": `http://${registry.host}` };
@@ -103,11 +104,14 @@ async function main(): Promise<void> {
   const theirs = new Crictl(box, Containerd.endpoint);
   await theirs.must(["pull", image], TIMEOUT_MS);
   const containerd = await sampleThroughput(box, theirs, image);
-  const row = ({ fromPod, toPod }: Throughput) => ({
+  console.log(`containerd: ${JSON.stringify(row(containerd))}`);
+}
+
+function row({ fromPod, toPod }: Throughput) {
+  return {
     "to the pod, Mbit/s": Math.round(toPod / 1e6),
     "from the pod, Mbit/s": Math.round(fromPod / 1e6),
-  });
-  console.table({ lightvm: row(lightvm), containerd: row(containerd) });
+  };
 }
 
 if (import.meta.main) await main();
