@@ -45,7 +45,8 @@
 #define NOXS_MAX_RANGES 2
 
 struct noxs_range {
-	u64 next; /* the first address without memory */
+	u64 next; /* the first address that is not in use */
+	u64 taken; /* the first address without memory: beyond `next` while the VMM owes an answer */
 	u64 end;
 };
 
@@ -67,6 +68,7 @@ static int __init noxs_parse_memory(char *text)
 			pr_err("noxs_memory= needs ranges of pages\n");
 			return -EINVAL;
 		}
+		range->taken = range->next;
 		memblock_reserve(range->next, range->end - range->next);
 		noxs_missing += range->end - range->next;
 		noxs_range_count++;
@@ -122,19 +124,22 @@ static unsigned long noxs_grow_range(struct noxs_range *range, u64 bytes)
 	unsigned long pages = 0;
 
 	while (range->next < range->end && pages << PAGE_SHIFT < bytes) {
-		unsigned int count = noxs_take_piece(range->next, range->end);
+		unsigned int count;
 
-		if (!count) {
+		if (range->taken == range->next)
+			range->taken += (u64)noxs_take_piece(range->next, range->end) << PAGE_SHIFT;
+		if (range->taken == range->next) {
 			pr_warn_once("Xen has no more memory to give\n");
 			break;
 		}
-		/* Without an answer the pages stay as they are: there, and unused. */
-		if (noxs_announce_memory(range->next + ((u64)count << PAGE_SHIFT))) {
-			noxs_release(range->next, count);
-			pages += count;
-		}
-		range->next += (u64)count << PAGE_SHIFT;
-		noxs_missing -= (u64)count << PAGE_SHIFT;
+		/* A VMM that does not answer is asked for the same piece the next time, not for more. */
+		if (!noxs_announce_memory(range->taken))
+			break;
+		count = (range->taken - range->next) >> PAGE_SHIFT;
+		noxs_release(range->next, count);
+		pages += count;
+		noxs_missing -= range->taken - range->next;
+		range->next = range->taken;
 	}
 	return pages;
 }
