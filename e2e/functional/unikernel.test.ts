@@ -32,7 +32,14 @@ describe("a unikernel pod", () => {
     commandLine: string = "",
   ): Promise<string> {
     const memoryBytes = 2 ** 21;
-    const unikernel = { kernel: `/${name}`, commandLine, memoryBytes, signOfLife };
+    const network = commandLine.includes("{address}") ? "virtio" : "none";
+    const unikernel = {
+      kernel: `/${name}`,
+      commandLine,
+      memoryBytes,
+      signOfLife,
+      network,
+    } as const;
     const image = await node.registry.push(name, "1", unikernelImage(kernel, unikernel));
     await node.crictl.must(["pull", image], 120_000);
     return image;

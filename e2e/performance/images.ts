@@ -31,6 +31,7 @@ export async function pushImages(registry: Registry): Promise<Plans> {
     commandLine: "",
     memoryBytes: 2 * MIB,
     signOfLife: "sysctl",
+    network: "none",
   } as const;
   const noop = await registry.push("noop", "latest", unikernelImage(kernel, unikernel));
   const busyboxPlan = { image, command: ["sleep", "1000000"], handler: "" };

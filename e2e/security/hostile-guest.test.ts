@@ -63,6 +63,7 @@ describe("a guest that attacks its VMM", () => {
       commandLine: "seed=4",
       memoryBytes: 16 * 2 ** 20,
       signOfLife: "sysctl",
+      network: "virtio",
     } as const;
     const image = await node.registry.push("hostile", "1", unikernelImage(kernel, unikernel));
     await node.crictl.must(["pull", image], 120_000);

@@ -72,6 +72,7 @@ function program(): Command {
     )
     .option("--memory <size>", "RAM that it needs, for example 8Mi (default: what it takes)")
     .option("--sign-of-life <kind>", "sysctl: it speaks noxs; none: it does not", "sysctl")
+    .option("--network <kind>", "virtio: it gets a network card; none: it needs none", "virtio")
     .action((kernel: string, options: PackOptions) => console.log(packUnikernel(kernel, options)));
   lightvm
     .command("box [words...]")

@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { gunzipSync } from "node:zlib";
 import { afterEach, beforeEach, expect, it } from "vitest";
 import { pvhKernel } from "../../test/harness/pvh-kernel.ts";
-import { packUnikernel } from "./unikernel-pack.ts";
+import { type PackOptions, packUnikernel } from "./unikernel-pack.ts";
 
 let directory: string;
 beforeEach(() => {
@@ -14,11 +14,11 @@ beforeEach(() => {
 });
 afterEach(() => rmSync(directory, { recursive: true }));
 
-function pack(kernel: Buffer, options: { cmdline?: string; memory?: string; signOfLife?: string }) {
+function pack(kernel: Buffer, options: Partial<PackOptions>) {
   const path = join(directory, "noop");
   writeFileSync(path, kernel);
   const output = join(directory, "image.tar");
-  packUnikernel(path, { cmdline: "", signOfLife: "sysctl", output, ...options });
+  packUnikernel(path, { cmdline: "", signOfLife: "sysctl", network: "virtio", output, ...options });
   const entry = (name: string) =>
     execFileSync("tar", ["-xOf", output, name], { maxBuffer: 2 ** 24 });
   const json = (name: string) => JSON.parse(entry(name).toString("utf8"));
@@ -36,6 +36,7 @@ it("makes an OCI layout whose labels and annotations say what to boot", () => {
     "io.lightvm.unikernel.cmdline": "ip={address}",
     "io.lightvm.unikernel.memory": "2097152",
     "io.lightvm.unikernel.sign-of-life": "sysctl",
+    "io.lightvm.unikernel.network": "virtio",
   };
   expect(config.config.Labels).toEqual(labels);
   expect(manifest.annotations).toEqual(labels);
@@ -65,6 +66,7 @@ it.each([
   ["no size", pvhKernel(), { memory: "lots" }, "is no memory size"],
   ["a line break", pvhKernel(), { cmdline: "a\nb" }, "not printable ASCII"],
   ["smoke", pvhKernel(), { signOfLife: "smoke" }, 'not "smoke"'],
+  ["carrier pigeons", pvhKernel(), { network: "pigeons" }, 'not "pigeons"'],
 ])("refuses %s", (_what, kernel, options, message) => {
   expect(() => pack(kernel, options)).toThrow(message);
 });

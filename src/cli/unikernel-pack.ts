@@ -2,7 +2,12 @@
 import { readFileSync, writeFileSync } from "node:fs";
 import { basename } from "node:path";
 import { endOfKernel } from "../image/pvh.ts";
-import { isCommandLine, parseMemory, type SignOfLife } from "../image/unikernel.ts";
+import {
+  isCommandLine,
+  parseMemory,
+  type SignOfLife,
+  type UnikernelNetwork,
+} from "../image/unikernel.ts";
 import { ociLayout, unikernelImage } from "../image/unikernel-image.ts";
 import { LightvmError } from "../shared/errors.ts";
 
@@ -15,6 +20,7 @@ export interface PackOptions {
   /** "8Mi"; what the kernel takes, in whole MiB, when it is not said. */
   readonly memory?: string;
   readonly signOfLife: string;
+  readonly network: string;
   /** File that is written. */
   readonly output: string;
 }
@@ -35,6 +41,7 @@ export function packUnikernel(path: string, options: PackOptions): string {
     commandLine: cmdline,
     memoryBytes: memoryBytes(options.memory, end),
     signOfLife: signOfLife(options.signOfLife),
+    network: network(options.network),
   });
   const layout = ociLayout(image, `${name}:latest`);
   writeFileSync(output, layout);
@@ -55,6 +62,11 @@ function memoryBytes(text: string | undefined, end: number): number {
 function signOfLife(text: string): SignOfLife {
   if (text === "sysctl" || text === "none") return text;
   throw invalid(`a sign of life is "sysctl" or "none", not "${text}"`);
+}
+
+function network(text: string): UnikernelNetwork {
+  if (text === "virtio" || text === "none") return text;
+  throw invalid(`a network is "virtio" or "none", not "${text}"`);
 }
 
 function read(path: string): Buffer {

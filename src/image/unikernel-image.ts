@@ -34,6 +34,7 @@ export function unikernelImage(kernel: Buffer, unikernel: Unikernel): OciImage {
     [UNIKERNEL_LABELS.commandLine]: unikernel.commandLine,
     [UNIKERNEL_LABELS.memory]: String(unikernel.memoryBytes),
     [UNIKERNEL_LABELS.signOfLife]: unikernel.signOfLife,
+    [UNIKERNEL_LABELS.network]: unikernel.network,
   };
   const tar = Buffer.concat([file(unikernel.kernel.slice(1), kernel), TAR_END]);
   const layer = blob(gzipSync(tar, { level: 9 }));

@@ -10,6 +10,7 @@ describe("the labels of a unikernel", () => {
       commandLine: "",
       memoryBytes: 0,
       signOfLife: "sysctl",
+      network: "virtio",
     });
   });
 
@@ -19,6 +20,7 @@ describe("the labels of a unikernel", () => {
     [UNIKERNEL_LABELS.commandLine, "two\nlines"],
     [UNIKERNEL_LABELS.memory, "lots"],
     [UNIKERNEL_LABELS.signOfLife, "smoke"],
+    [UNIKERNEL_LABELS.network, "pigeons"],
   ])("%s cannot be %j", (name, value) => {
     const labels = { [UNIKERNEL_LABELS.kernel]: "/noop", [name]: value };
     expect(() => unikernelOf(labels)).toThrow(name);

@@ -9,6 +9,7 @@
 //   io.lightvm.unikernel.memory         RAM that it needs at least: bytes, or a number with Ki, Mi or Gi
 //   io.lightvm.unikernel.sign-of-life   "sysctl" (default): it has started once it says ALIVE over noxs;
 //                                       "none": it knows nothing of noxs and has started when it runs
+//   io.lightvm.unikernel.network        "virtio" (default): it has a network card; "none": it needs none
 import { posix } from "node:path";
 import { LightvmError } from "../shared/errors.ts";
 
@@ -20,10 +21,14 @@ export const UNIKERNEL_LABELS = {
   commandLine: `${UNIKERNEL_PREFIX}cmdline`,
   memory: `${UNIKERNEL_PREFIX}memory`,
   signOfLife: `${UNIKERNEL_PREFIX}sign-of-life`,
+  network: `${UNIKERNEL_PREFIX}network`,
 } as const;
 
 /** How one learns that a unikernel has started. */
 export type SignOfLife = "sysctl" | "none";
+
+/** How a unikernel is in its pod's network, if it is. */
+export type UnikernelNetwork = "virtio" | "none";
 
 /** What an image says about the unikernel in it. */
 export interface Unikernel {
@@ -34,6 +39,7 @@ export interface Unikernel {
   /** Bytes; 0 = not said. */
   readonly memoryBytes: number;
   readonly signOfLife: SignOfLife;
+  readonly network: UnikernelNetwork;
 }
 
 /** The longest command line that a guest can be given, bytes. */
@@ -53,7 +59,9 @@ export function unikernelOf(labels: Readonly<Record<string, string>>): Unikernel
   if (memoryBytes === undefined) throw malformed("memory", memory);
   const signOfLife = labels[UNIKERNEL_LABELS.signOfLife] ?? "sysctl";
   if (signOfLife !== "sysctl" && signOfLife !== "none") throw malformed("sign-of-life", signOfLife);
-  return { kernel: posix.resolve("/", kernel), commandLine, memoryBytes, signOfLife };
+  const network = labels[UNIKERNEL_LABELS.network] ?? "virtio";
+  if (network !== "virtio" && network !== "none") throw malformed("network", network);
+  return { kernel: posix.resolve("/", kernel), commandLine, memoryBytes, signOfLife, network };
 }
 
 /** Whether a guest can be given this line: printable ASCII, not too long. */

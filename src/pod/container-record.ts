@@ -127,6 +127,7 @@ export const containerMetadataSchema = z.object({
       commandLine: z.string(),
       memoryBytes: z.number(),
       signOfLife: z.enum(["sysctl", "none"]),
+      network: z.enum(["virtio", "none"]),
     })
     .optional(),
   /** Absolute; "" = output is dropped. */

@@ -102,20 +102,28 @@ async function bootKernel(
   await provideShell(tools, sandbox, unikernel.memoryBytes, signal);
   // The tap of a container before this one is free once nothing is left of its VM.
   await sandbox.concluded;
-  // It leaves no work to the guest: a unikernel may know nothing of offloads.
-  using tap = await tools.network.openTap(sandbox.id, false);
+  using tap = await openTap(tools, sandbox, unikernel.network);
   const seat = requireSeat(sandbox);
   const { shell } = seat;
   seat.shell = undefined;
   if (shell === undefined) throw new LightvmError("unavailable", "the pod's shell is gone");
-  const { fd, mac, mtu, offloads } = tap;
   const commandLine = withAddresses(unikernel.commandLine, tap);
-  const parts = { containerId: container.id, logPath, tap: { fd, mac, mtu, offloads } };
-  return await shell.boot({ ...unikernel, ...parts, commandLine }, signal);
+  const parts = { containerId: container.id, logPath, commandLine };
+  return await shell.boot({ ...unikernel, ...parts, ...(tap && { tap }) }, signal);
+}
+
+/** It leaves no work to the guest: a unikernel may know nothing of offloads. */
+async function openTap(
+  { network }: UnikernelTools,
+  sandbox: Sandbox,
+  wanted: "virtio" | "none",
+): Promise<Tap | undefined> {
+  return wanted === "none" ? undefined : await network.openTap(sandbox.id, false);
 }
 
 /** {address} with prefix length and {gateway}, as the plugins gave them; IPv4, empty if there is none. */
-function withAddresses(commandLine: string, { addresses, routes }: Tap): string {
+function withAddresses(commandLine: string, tap: Tap | undefined): string {
+  const { addresses = [], routes = [] } = tap ?? {};
   const isIpv4 = (text: string) => isIP(text.split("/")[0] ?? "") === 4;
   const gateway = routes.find((route) => route.destination === "0.0.0.0/0")?.gateway;
   return commandLine
