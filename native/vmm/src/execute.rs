@@ -5,7 +5,7 @@ use std::rc::Rc;
 use std::time::Instant;
 
 use lightvm_devices::{
-    Bell, Bus, BusError, BusOptions, ConsoleRing, Entropy, Sysctl, Vsock, VsockOptions,
+    Bus, BusError, BusOptions, ConsoleRing, Entropy, Sysctl, Vsock, VsockOptions,
 };
 use lightvm_protocol::vmm::failure::Code;
 use lightvm_protocol::vmm::{Breakdown, Execute, Executed, Load, breakdown};
@@ -14,7 +14,7 @@ use lightvm_xen::{LoadedKernel, PreparedDomain};
 
 use crate::failure::{Refusal, chain, invalid, wrong_phase};
 use crate::files::HandedFiles;
-use crate::guest::{BootLog, Console, Devices, Guest, Parts, ring_bell};
+use crate::guest::{Bells, BootLog, Console, Devices, Guest, Parts};
 use crate::journal::Journal;
 use crate::load::refuse;
 use crate::prepare::{Shell, step_since, wire_step};
@@ -96,7 +96,6 @@ fn write_boot_data(
 fn plug_devices(domain: &Rc<PreparedDomain>, request: &Execute) -> Result<Devices, BusError> {
     let (region, region_pages) = domain.noxs_region();
     let doorbells = domain.doorbells();
-    let ringing = Rc::clone(domain);
     let mut bus = Bus::new(BusOptions {
         memory: domain.memory().clone(),
         region,
@@ -107,7 +106,7 @@ fn plug_devices(domain: &Rc<PreparedDomain>, request: &Execute) -> Result<Device
             .iter()
             .map(|doorbell| doorbell.guest_port)
             .collect(),
-        notifier: Box::new(move |bell: Bell| ring_bell(&ringing, bell)),
+        notifier: Box::new(Bells(Rc::clone(domain))),
     })?;
     let sysctl = bus.plug(Box::new(Sysctl::new()))?;
     let mut vsock = None;

@@ -9,6 +9,7 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::os::unix::fs::OpenOptionsExt;
+use std::sync::OnceLock;
 
 use nix::libc;
 
@@ -35,7 +36,10 @@ struct RestrictDomid {
     domid: u16,
 }
 
-nix::ioctl_write_ptr_bad!(bind_interdomain, ioctl_code(1, 8), BindInterdomain);
+/// `IOCTL_EVTCHN_BIND_INTERDOMAIN`, for those who must name it in a filter of system calls.
+pub const BIND_INTERDOMAIN: u64 = ioctl_code(1, 8);
+
+nix::ioctl_write_ptr_bad!(bind_interdomain, BIND_INTERDOMAIN, BindInterdomain);
 nix::ioctl_write_ptr_bad!(notify, ioctl_code(4, 4), Notify);
 nix::ioctl_write_ptr_bad!(restrict_domid, ioctl_code(6, 2), RestrictDomid);
 
@@ -53,15 +57,55 @@ pub struct Doorbell {
     pub local_port: u32,
 }
 
+/// The event channel of a device slot. Its near end is bound when the slot shows its first device: for
+/// each end that it binds, Xen looks for a free port from dom0's first one on, so that one that nobody
+/// needs makes all later ones of all domains slower.
+#[derive(Debug)]
+pub struct SlotDoorbell {
+    /// The port that the guest binds and rings.
+    pub guest_port: u32,
+    local_port: OnceLock<u32>,
+}
+
+impl SlotDoorbell {
+    pub(crate) fn new(guest_port: u32) -> Self {
+        Self {
+            guest_port,
+            local_port: OnceLock::new(),
+        }
+    }
+
+    /// The port that this process rings and is told of; `None` before the first device.
+    pub fn local_port(&self) -> Option<u32> {
+        self.local_port.get().copied()
+    }
+
+    pub(crate) fn connect(&self, channels: &EventChannels, domid: u16) -> Result<(), XenError> {
+        if self.local_port.get().is_none() {
+            let port = channels.bind(domid, self.guest_port)?;
+            self.local_port.get_or_init(|| port);
+        }
+        Ok(())
+    }
+}
+
 /// The event channels of a prepared domain.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub struct Doorbells {
     /// Rung when the device page itself has changed.
     pub header: Doorbell,
     /// One for each device slot, in order.
-    pub slots: Vec<Doorbell>,
+    pub slots: Vec<SlotDoorbell>,
     /// Xen's console ring.
     pub console: Doorbell,
+}
+
+impl Doorbells {
+    /// The slot whose channel has this near end.
+    pub fn slot_of(&self, local_port: u32) -> Option<usize> {
+        let is_it = |slot: &SlotDoorbell| slot.local_port() == Some(local_port);
+        self.slots.iter().position(is_it)
+    }
 }
 
 /// An open `/dev/xen/evtchn`: the channels that are bound here, and nobody else's.

@@ -27,6 +27,6 @@ pub use builder::load::{LoadError, LoadedKernel};
 pub use builder::prepare::{BuildError, PrepareOptions, PreparedDomain};
 pub use builder::steps::Step;
 pub use error::XenError;
-pub use event_channel::{Doorbell, Doorbells, EventChannels};
+pub use event_channel::{BIND_INTERDOMAIN, Doorbell, Doorbells, EventChannels, SlotDoorbell};
 pub use foreign::MMAP_BATCH;
 pub use hypervisor::{DomainInfo, HostInfo, Hypervisor};

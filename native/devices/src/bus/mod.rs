@@ -39,6 +39,12 @@ pub enum Bell {
 pub trait Notifier {
     /// Rings once. Losing a ring is the notifier's to report; the bus can't do anything about it.
     fn ring(&mut self, bell: Bell);
+
+    /// Makes a slot's bell work, both ways; called before the slot shows a device. Saying why it can't
+    /// be done is the notifier's as well.
+    fn connect(&mut self, _slot: usize) -> bool {
+        true
+    }
 }
 
 impl<F: FnMut(Bell)> Notifier for F {
@@ -72,6 +78,8 @@ pub enum BusError {
     BadSlotCount,
     /// Every slot is taken.
     NoSlot,
+    /// The bell of a slot does not work.
+    NoBell,
     /// No device has this id.
     UnknownDevice,
     /// The device has another type than the caller expects.
@@ -84,6 +92,7 @@ impl fmt::Display for BusError {
             Self::BadRegion => "the noxs region is misplaced or too small",
             Self::BadSlotCount => "the number of device slots is out of range",
             Self::NoSlot => "no device slot is free",
+            Self::NoBell => "the device slot has no event channel",
             Self::UnknownDevice => "no device has this id",
             Self::WrongType => "the device is of another type",
         })
@@ -166,6 +175,9 @@ impl Bus {
         let free = |slot: &Slot| slot.link.is_none();
         let number = self.slots.iter().position(free).ok_or(BusError::NoSlot)?;
         let id = self.last_id.checked_add(1).ok_or(BusError::NoSlot)?;
+        if !self.notifier.connect(number) {
+            return Err(BusError::NoBell);
+        }
         self.last_id = id;
         let kind = device.kind();
         let slot = &mut self.slots[number];

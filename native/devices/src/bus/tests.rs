@@ -13,7 +13,7 @@ use crate::test_support::{
     Buffer, DRIVER, DRIVER_OK, FEATURES_OK, Guest, NEEDS_RESET, RAM, REGION, Ring, SLOTS,
 };
 use crate::{
-    Bell, Block, Bus, BusError, BusOptions, DeviceError, DeviceId, Entropy, Event, Sysctl,
+    Bell, Block, Bus, BusError, BusOptions, DeviceError, DeviceId, Entropy, Event, Notifier, Sysctl,
 };
 
 const STATUS: usize = offset_of!(ControlPage, back.status);
@@ -28,6 +28,28 @@ fn options(region: u64, pages: u32, slots: u32) -> BusOptions {
         slot_ports: (0..slots).collect(),
         notifier: Box::new(|_| {}),
     }
+}
+
+/// A notifier that cannot connect a slot.
+struct Deaf;
+
+impl Notifier for Deaf {
+    fn ring(&mut self, _bell: Bell) {}
+
+    fn connect(&mut self, slot: usize) -> bool {
+        slot != 1
+    }
+}
+
+#[test]
+fn no_device_is_shown_in_a_slot_without_a_bell() {
+    let mut options = options(REGION, 4, 3);
+    options.notifier = Box::new(Deaf);
+    let mut bus = Bus::new(options).unwrap();
+    assert!(bus.plug(Box::new(Sysctl::new())).is_ok());
+    let refused = bus.plug(Box::new(Sysctl::new()));
+    assert_eq!(refused, Err(BusError::NoBell));
+    assert_eq!(bus.device_ids(), [DeviceId(1)]);
 }
 
 #[test]

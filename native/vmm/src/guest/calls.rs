@@ -208,7 +208,9 @@ pub(super) fn refuse(error: &BusError) -> Refusal {
     let code = match error {
         BusError::NoSlot => Code::NoSlot,
         BusError::UnknownDevice => Code::Invalid,
-        BusError::BadRegion | BusError::BadSlotCount | BusError::WrongType => Code::Internal,
+        BusError::BadRegion | BusError::BadSlotCount | BusError::NoBell | BusError::WrongType => {
+            Code::Internal
+        }
     };
     Refusal::new(code, error.to_string())
 }

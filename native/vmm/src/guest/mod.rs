@@ -15,18 +15,17 @@ mod link;
 mod stdio;
 mod taps;
 
-use std::collections::BTreeMap;
 use std::os::fd::BorrowedFd;
 use std::rc::Rc;
 use std::time::Instant;
 
-use lightvm_devices::{Bell, Bus, DeviceId, Network, Vsock};
+use lightvm_devices::{Bell, Bus, DeviceId, Network, Notifier, Vsock};
 use lightvm_protocol::vmm::failure::Code;
 use lightvm_protocol::vmm::guest_end::Reason;
 use lightvm_protocol::vmm::journal_record::Record;
 use lightvm_protocol::vmm::vmm_message::Body;
 use lightvm_protocol::vmm::{GuestEnd, GuestEvent, guest_event, state};
-use lightvm_xen::PreparedDomain;
+use lightvm_xen::{PreparedDomain, SlotDoorbell};
 
 use self::agent::Agent;
 pub(crate) use self::agent::Caller;
@@ -38,7 +37,7 @@ use self::stdio::Stdio;
 pub(crate) use self::stdio::{Client, StreamName};
 use self::taps::Taps;
 use crate::clock::WallTime;
-use crate::failure::Refusal;
+use crate::failure::{Refusal, chain};
 use crate::journal::Journal;
 use crate::logs::ContainerLogs;
 use crate::phase::Ended;
@@ -52,13 +51,6 @@ pub(crate) enum Effect {
     Reply(Caller, Body),
     /// An event, to every control connection.
     Event(Body),
-}
-
-/// What rings: local ports of the domain's event channels, by what they are for.
-#[derive(Clone, Copy, Debug)]
-enum Source {
-    Slot(usize),
-    Console,
 }
 
 /// The bus, and those of its devices that are spoken to.
@@ -86,7 +78,6 @@ pub(crate) struct Guest {
     alive: bool,
     console: Console,
     journal: Journal,
-    sources: BTreeMap<u32, Source>,
     file_channels: FileChannels,
     relay: Relay,
     exits: ContainerExits,
@@ -116,12 +107,6 @@ impl Guest {
             console,
             journal,
         } = parts;
-        let doorbells = domain.doorbells();
-        let slots = doorbells.slots.iter().enumerate();
-        let mut sources: BTreeMap<_, _> = slots
-            .map(|(slot, doorbell)| (doorbell.local_port, Source::Slot(slot)))
-            .collect();
-        sources.insert(doorbells.console.local_port, Source::Console);
         Self {
             domain,
             bus,
@@ -130,7 +115,6 @@ impl Guest {
             alive: false,
             console,
             journal,
-            sources,
             file_channels: FileChannels::new(),
             relay: Relay::default(),
             exits: ContainerExits::default(),
@@ -216,12 +200,13 @@ impl Guest {
                 .report
                 .line(format_args!("cannot unmask event channel {port}: {error}"));
         }
-        match self.sources.get(&port) {
-            Some(Source::Slot(slot)) => self.bus.doorbell(*slot),
-            Some(Source::Console) => self.drain_console(),
-            // The guest has no business ringing the page's doorbell.
-            None => {}
+        let doorbells = self.domain.doorbells();
+        if port == doorbells.console.local_port {
+            self.drain_console();
+        } else if let Some(slot) = doorbells.slot_of(port) {
+            self.bus.doorbell(slot);
         }
+        // The guest has no business ringing the page's doorbell.
     }
 
     fn drain_console(&mut self) {
@@ -358,15 +343,26 @@ impl Guest {
     }
 }
 
-/// Rings the guest's end of a device's event channel.
-pub(crate) fn ring_bell(domain: &PreparedDomain, bell: Bell) {
-    let doorbells = domain.doorbells();
-    let doorbell = match bell {
-        Bell::Page => Some(&doorbells.header),
-        Bell::Slot(slot) => doorbells.slots.get(slot),
-    };
-    let rung = doorbell.map(|doorbell| domain.event_channels().notify(doorbell.local_port));
-    if let Some(Err(error)) = rung {
-        crate::report::line(format_args!("cannot ring the guest: {error}"));
+/// The event channels of a guest's devices.
+pub(crate) struct Bells(pub(crate) Rc<PreparedDomain>);
+
+impl Notifier for Bells {
+    fn ring(&mut self, bell: Bell) {
+        let doorbells = self.0.doorbells();
+        let port = match bell {
+            Bell::Page => Some(doorbells.header.local_port),
+            Bell::Slot(slot) => doorbells.slots.get(slot).and_then(SlotDoorbell::local_port),
+        };
+        if let Some(Err(error)) = port.map(|port| self.0.event_channels().notify(port)) {
+            crate::report::line(format_args!("cannot ring the guest: {error}"));
+        }
+    }
+
+    fn connect(&mut self, slot: usize) -> bool {
+        let connected = self.0.connect_slot(slot);
+        if let Err(error) = &connected {
+            crate::report::line(format_args!("cannot connect slot {slot}: {}", chain(error)));
+        }
+        connected.is_ok()
     }
 }

@@ -3,8 +3,8 @@
 //!
 //! The list holds what the event loop needs and nothing that gives a new descriptor except
 //! accepting connections and receiving files from lightvmd: no open, no socket, no exec, no clone,
-//! no executable memory. Of Xen's requests it has ringing, and mapping the memory that the guest
-//! gets later; the kernel holds both to the one domain.
+//! no executable memory. Of Xen's requests it has binding and ringing event channels, and mapping
+//! the memory that the guest gets later; the kernel holds all of them to the one domain.
 //!
 //! The build script compiles the list, so that no VMM spends its start on that.
 
@@ -55,6 +55,8 @@ const ALLOWED: &[c_long] = &[
     libc::SYS_exit_group,
 ];
 
+/// `IOCTL_EVTCHN_BIND_INTERDOMAIN`, as `lightvm_xen` makes it: the kernel holds it to the one domain.
+pub(crate) const EVTCHN_BIND: u32 = 0x0008_4501;
 /// `IOCTL_EVTCHN_UNBIND` and `IOCTL_EVTCHN_NOTIFY` of Linux' <xen/evtchn.h>: `_IOC(0, 'E', n, 4)`.
 /// The kernel holds both to the ports that this descriptor has bound.
 const EVTCHN_UNBIND: u32 = 0x0004_4503;
@@ -72,7 +74,7 @@ pub(crate) fn compile(violation: Violation) -> Result<Vec<Instruction>, JailErro
         .one_of(
             libc::SYS_ioctl,
             1,
-            &[EVTCHN_NOTIFY, EVTCHN_UNBIND, MMAP_BATCH],
+            &[EVTCHN_BIND, EVTCHN_NOTIFY, EVTCHN_UNBIND, MMAP_BATCH],
         )?
         .one_of(libc::SYS_fcntl, 1, &commands.map(c_int::unsigned_abs))?
         .compile(violation)

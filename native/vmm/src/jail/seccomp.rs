@@ -40,6 +40,7 @@ mod tests {
     #[test]
     fn the_filter_is_that_of_the_rules() {
         assert_eq!(u64::from(rules::MMAP_BATCH), lightvm_xen::MMAP_BATCH);
+        assert_eq!(u64::from(rules::EVTCHN_BIND), lightvm_xen::BIND_INTERDOMAIN);
         let compiled = rules::compile(Violation::Kills).unwrap();
         assert_eq!(FILTER, compiled);
     }

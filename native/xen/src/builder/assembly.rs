@@ -5,7 +5,7 @@ use vm_memory::{Bytes, GuestAddress, GuestMemoryMmap};
 
 use crate::domctl::CreateDomain;
 use crate::error::XenError;
-use crate::event_channel::{Doorbell, Doorbells, EventChannels};
+use crate::event_channel::{Doorbell, Doorbells, EventChannels, SlotDoorbell};
 use crate::foreign::ForeignRange;
 use crate::hypervisor::Hypervisor;
 use crate::memory::{self, HvmParam};
@@ -156,8 +156,9 @@ impl<'a> Assembly<'a> {
         let privcmd = self.hypervisor.privcmd();
         let domid = domain.domid;
         let channels = EventChannels::open().map_err(self.failed("open event channels"))?;
+        let guest_port = || memory::allocate_event_channel(privcmd, domid);
         let doorbell = || {
-            let guest_port = memory::allocate_event_channel(privcmd, domid)?;
+            let guest_port = guest_port()?;
             privcmd.add_to_count(1);
             let local_port = channels.bind(domid, guest_port)?;
             Ok(Doorbell {
@@ -167,10 +168,14 @@ impl<'a> Assembly<'a> {
         };
         let doorbells = (|| {
             let header = doorbell()?;
-            let slots = (0..self.options.device_slots).map(|_| doorbell());
+            let slots = (0..self.options.device_slots).map(|_| guest_port().map(SlotDoorbell::new));
+            let slots: Vec<_> = slots.collect::<Result<_, XenError>>()?;
+            // There is a device in the first slot of every guest; this is the time to be slow.
+            slots[0].connect(&channels, domid)?;
+            privcmd.add_to_count(1);
             Ok(Doorbells {
                 header,
-                slots: slots.collect::<Result<_, _>>()?,
+                slots,
                 console: doorbell()?,
             })
         })()

@@ -171,6 +171,12 @@ impl PreparedDomain {
         &self.doorbells
     }
 
+    /// Binds the near end of a slot's channel, unless it is bound: also possible once restricted. There
+    /// is no slot of another number than [`Self::doorbells`] has.
+    pub fn connect_slot(&self, slot: usize) -> Result<(), XenError> {
+        self.doorbells.slots[slot].connect(&self.event_channels, self.domid)
+    }
+
     /// What preparing cost.
     pub fn steps(&self) -> &[Step] {
         &self.steps
