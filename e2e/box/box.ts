@@ -110,7 +110,7 @@ export class Box {
       await run(["ssh", "-O", "exit", ...this.sshArguments()]).catch(() => undefined);
     }
     process.kill(pid, "SIGKILL");
-    while (this.#pid() === pid) await new Promise((resolve) => setImmediate(resolve));
+    while (holdsFiles(pid)) await new Promise((resolve) => setImmediate(resolve));
     await rm(join(this.directory, "qemu.pid"), { force: true });
   }
 
@@ -205,6 +205,19 @@ export class Box {
     } finally {
       gone.catch(() => undefined);
     }
+  }
+}
+
+/**
+ * True until a process that was killed has closed its files: disks are locked, and ports taken, until
+ * then. Its memory, and its command line with it, go before them; a zombie has neither.
+ */
+function holdsFiles(pid: number): boolean {
+  try {
+    return !/\) [ZX] /.test(readFileSync(`/proc/${pid}/stat`, "utf8"));
+  } catch {
+    // No such process.
+    return false;
   }
 }
 
