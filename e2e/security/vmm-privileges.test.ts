@@ -3,20 +3,31 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { NodeUnderTest } from "../framework/node-under-test.ts";
 
 /**
- * Tries what a privcmd handle can do: xen_version, and mapping memory of domain 0 (privcmd.h). Given a
- * pid it takes that process's handle (pidfd_getfd), otherwise it opens its own.
+ * Tries ioctls, given as code and packed argument, on a handle of a device. Given a pid it takes that
+ * process's handle (pidfd_getfd), otherwise it opens its own.
  */
-const TRY_PRIVCMD = `
-  my $handle;
-  if (my $pid = shift) {
-    my ($number) = map { m{(\\d+)$} } grep { readlink($_) eq "/dev/xen/privcmd" } glob("/proc/$pid/fd/*");
-    my $copy = syscall(438, syscall(434, int($pid), 0), int($number), 0);
-    open($handle, "+<&=", $copy) or die "no handle: $!";
-  } else { open($handle, "+<", "/dev/xen/privcmd") or die "cannot open: $!" }
-  sub answer { my ($code, $argument) = @_; ioctl($handle, $code, $argument) ? "yes" : "$!" }
-  print answer(0x305000, pack("Q6", 17, 0, 0, 0, 0, 0)), "; ";
-  print answer(0x205004, pack("LSx2Q3", 1, 0, 0, 0, 0)), "\\n";
-`;
+function tryIoctls(device: string, calls: readonly (readonly [code: number, pack: string])[]) {
+  return `
+    my $handle;
+    if (my $pid = shift) {
+      my ($number) = map { m{(\\d+)$} } grep { readlink($_) eq "${device}" } glob("/proc/$pid/fd/*");
+      my $copy = syscall(438, syscall(434, int($pid), 0), int($number), 0);
+      open($handle, "+<&=", $copy) or die "no handle: $!";
+    } else { open($handle, "+<", "${device}") or die "cannot open: $!" }
+    sub answer { my ($code, $argument) = @_; ioctl($handle, $code, $argument) ? "yes" : "$!" }
+    print join("; ", ${calls.map(([code, pack]) => `answer(${code}, pack(${pack}))`)}), "\\n";`;
+}
+
+/** xen_version, and mapping memory of domain 0 (xen/privcmd.h). */
+const TRY_PRIVCMD = tryIoctls("/dev/xen/privcmd", [
+  [0x305000, '"Q6", 17, 0, 0, 0, 0, 0'],
+  [0x205004, '"LSx2Q3", 1, 0, 0, 0, 0'],
+]);
+/** Channels to domain 0: the near end of one that is there, and a new one (xen/evtchn.h). */
+const TRY_EVTCHN = tryIoctls("/dev/xen/evtchn", [
+  [0x84501, '"LL", 0, 1'],
+  [0x44502, '"L", 0'],
+]);
 
 /** Fields of /proc/PID/status by name. */
 function statusFields(text: string): Map<string, string> {
@@ -69,18 +80,23 @@ describe("the VMM of a running pod", () => {
     expect(await read(`ls -A ${root}`)).toBe("");
   });
 
+  const attempt = async (program: string, whose: string) =>
+    (await node.box.exec(`perl - ${whose}`, { input: program })).stdout.trim();
+
   it("keeps no way to make a hypercall", async () => {
     const files = await read(`ls -l /proc/${pid}/fd`);
     expect(files).toContain("/dev/xen/evtchn");
     expect(files).not.toContain("/dev/xen/hypercall");
-    const attempt = async (whose: string) => {
-      const { stdout } = await node.box.exec(`perl - ${whose}`, { input: TRY_PRIVCMD });
-      return stdout.trim();
-    };
     const refused = "Operation not permitted";
     // It maps what its own guest grows by, and is not even as root good for anything else.
-    expect(await attempt(pid)).toBe(`${refused}; ${refused}`);
-    expect(await attempt("")).toMatch(/^yes; (?!Operation not permitted)/);
+    expect(await attempt(TRY_PRIVCMD, pid)).toBe(`${refused}; ${refused}`);
+    expect(await attempt(TRY_PRIVCMD, "")).toMatch(/^yes; (?!Operation not permitted)/);
+  });
+
+  it("binds no event channel of another domain", async () => {
+    const refused = "Permission denied";
+    expect(await attempt(TRY_EVTCHN, pid)).toBe(`${refused}; ${refused}`);
+    expect(await attempt(TRY_EVTCHN, "")).toMatch(/^(?!Permission denied).*; yes$/);
   });
 
   it("cannot be inspected or traced by its own uid", async () => {
