@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-//! The second half of a create: kernel, ramdisk and devices in place. Memory writes only.
+//! The second half of a create: kernel, ramdisk and devices in place. Memory writes, and the
+//! event channels of the devices.
 
 use std::rc::Rc;
 use std::time::Instant;
