@@ -102,7 +102,9 @@ async function bootKernel(
   await provideShell(tools, sandbox, unikernel.memoryBytes, signal);
   // The tap of a container before this one is free once nothing is left of its VM.
   await sandbox.concluded;
-  using tap = await openTap(tools, sandbox, unikernel.network);
+  // The tap leaves no work to the guest: a unikernel may know nothing of offloads.
+  using tap =
+    unikernel.network === "none" ? undefined : await tools.network.openTap(sandbox.id, false);
   const seat = requireSeat(sandbox);
   const { shell } = seat;
   seat.shell = undefined;
@@ -110,15 +112,6 @@ async function bootKernel(
   const commandLine = withAddresses(unikernel.commandLine, tap);
   const parts = { containerId: container.id, logPath, commandLine };
   return await shell.boot({ ...unikernel, ...parts, ...(tap && { tap }) }, signal);
-}
-
-/** It leaves no work to the guest: a unikernel may know nothing of offloads. */
-async function openTap(
-  { network }: UnikernelTools,
-  sandbox: Sandbox,
-  wanted: "virtio" | "none",
-): Promise<Tap | undefined> {
-  return wanted === "none" ? undefined : await network.openTap(sandbox.id, false);
 }
 
 /** {address} with prefix length and {gateway}, as the plugins gave them; IPv4, empty if there is none. */
