@@ -45,7 +45,6 @@ describe("a node whose power was cut", () => {
     image: busybox,
     command: ["sh", "-c", command],
   });
-  const stateOf = async (id: string) => await crictl.containerStatus(id);
 
   it("tells what has ended with the power, and what had before", async () => {
     const sandbox = await crictl.runPod(pod);
@@ -53,17 +52,23 @@ describe("a node whose power was cut", () => {
     const ended = await crictl.start(sandbox, container("ended", "exit 3"), pod);
     const created = await crictl.create(sandbox, container("created", "exec sleep 1000"), pod);
     await expect
-      .poll(() => stateOf(ended), { timeout: 30_000 })
+      .poll(() => crictl.containerStatus(ended), { timeout: 30_000 })
       .toMatchObject({ state: "CONTAINER_EXITED", exitCode: 3 });
 
     await box.powerCycle();
     await daemon.start();
     expect((await crictl.podStatus(sandbox)).state).toBe("SANDBOX_NOTREADY");
-    expect(await stateOf(running)).toMatchObject({ state: "CONTAINER_EXITED", exitCode: 255 });
+    expect(await crictl.containerStatus(running)).toMatchObject({
+      state: "CONTAINER_EXITED",
+      exitCode: 255,
+    });
     // It never ran, and never will: its sandbox is not ready.
-    expect((await stateOf(created)).state).toBe("CONTAINER_CREATED");
+    expect((await crictl.containerStatus(created)).state).toBe("CONTAINER_CREATED");
     expect((await crictl.run(["start", created])).code).not.toBe(0);
-    expect(await stateOf(ended)).toMatchObject({ state: "CONTAINER_EXITED", exitCode: 3 });
+    expect(await crictl.containerStatus(ended)).toMatchObject({
+      state: "CONTAINER_EXITED",
+      exitCode: 3,
+    });
     await crictl.removePod(sandbox);
     expect(await tracesOfPods(box)).toEqual(traces);
   });
