@@ -10,6 +10,7 @@ import { run } from "../../native/build/run.ts";
 import { LightvmError } from "../../src/shared/errors.ts";
 import { makeDataDisk, packProject } from "./disks.ts";
 import { DOM0_RELEASES, dom0Image, type XenRelease } from "./dom0.ts";
+import { holdsFiles, listeningPort } from "./process.ts";
 import { type Machine, qemuArguments } from "./qemu.ts";
 import { listenForReady, type ReadySignal } from "./ready.ts";
 import { type CommandResult, type ExecOptions, execute, sshArguments } from "./ssh.ts";
@@ -153,8 +154,6 @@ export class Box {
     const { library } = options;
     await packProject({ library, authorizedKey }, file("project.erofs"));
     await makeDataDisk(file("data.img"), DATA_DISK_MIB);
-    const sshPort = await freePort();
-    await writeFile(file("ssh.port"), String(sshPort));
     const machine: Machine = {
       image,
       tools,
@@ -162,7 +161,6 @@ export class Box {
       data: file("data.img"),
       memoryMib: options.memoryMib ?? 4096,
       dom0MemoryMib: options.dom0MemoryMib ?? 2048,
-      sshPort,
       readySocket: file("ready.sock"),
       consoleLog: this.consoleLog,
       pidFile: file("qemu.pid"),
@@ -175,6 +173,8 @@ export class Box {
   async #powerOn(machine: Machine, bootTimeoutMs = 180_000): Promise<void> {
     using ready = await listenForReady(machine.readySocket);
     await this.#awaitReady(ready, this.#spawn(qemuArguments(machine)), bootTimeoutMs);
+    const pid = Number(await readFile(machine.pidFile, "utf8"));
+    await writeFile(join(this.directory, "ssh.port"), String(listeningPort(pid)));
   }
 
   #spawn(args: readonly string[]): Promise<string> {
@@ -205,19 +205,6 @@ export class Box {
     } finally {
       gone.catch(() => undefined);
     }
-  }
-}
-
-/**
- * True until a process that was killed has closed its files: disks are locked, and ports taken, until
- * then. Its memory, and its command line with it, go before them; a zombie has neither.
- */
-function holdsFiles(pid: number): boolean {
-  try {
-    return !/\) [ZX] /.test(readFileSync(`/proc/${pid}/stat`, "utf8"));
-  } catch {
-    // No such process.
-    return false;
   }
 }
 

@@ -12,8 +12,6 @@ export interface Machine {
   readonly data: string;
   readonly memoryMib: number;
   readonly dom0MemoryMib: number;
-  /** Port on 127.0.0.1 that reaches dom0's SSH server. */
-  readonly sshPort: number;
   /** UNIX socket on which somebody waits for dom0's "ready". */
   readonly readySocket: string;
   readonly consoleLog: string;
@@ -64,7 +62,7 @@ function disk(id: string, file: string, readOnly: boolean): string[] {
 
 /** QEMU's arguments for a machine. */
 export function qemuArguments(machine: Machine): string[] {
-  const { image, dom0MemoryMib, sshPort } = machine;
+  const { image, dom0MemoryMib } = machine;
   const xen = [
     `dom0_mem=${dom0MemoryMib}M,max:${dom0MemoryMib}M`,
     ...["console=com1", "com1=115200", "loglvl=warning", "guest_loglvl=warning"],
@@ -83,7 +81,8 @@ export function qemuArguments(machine: Machine): string[] {
     ...disk("tools", machine.tools, true),
     ...disk("project", machine.project, true),
     ...disk("data", machine.data, false),
-    ...["-netdev", `user,id=net,restrict=on,hostfwd=tcp:127.0.0.1:${sshPort}-:22`],
+    // To dom0's SSH server, from a port that the kernel chooses: one chosen here may be taken by then.
+    ...["-netdev", "user,id=net,restrict=on,hostfwd=tcp:127.0.0.1:0-:22"],
     ...["-device", "virtio-net-pci,netdev=net,iommu_platform=on,disable-legacy=on,romfile="],
     ...["-device", "virtio-serial-pci,iommu_platform=on,disable-legacy=on"],
     ...["-chardev", `socket,id=ready,path=${escaped(machine.readySocket)}`],
