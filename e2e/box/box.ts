@@ -10,8 +10,9 @@ import { run } from "../../native/build/run.ts";
 import { LightvmError } from "../../src/shared/errors.ts";
 import { makeDataDisk, packProject } from "./disks.ts";
 import { DOM0_RELEASES, dom0Image, type XenRelease } from "./dom0.ts";
+import { emulator } from "./emulator.ts";
 import { holdsFiles, listeningPort } from "./process.ts";
-import { type Machine, qemuArguments } from "./qemu.ts";
+import { type Machine, qemuCommand } from "./qemu.ts";
 import { listenForReady, type ReadySignal } from "./ready.ts";
 import { type CommandResult, type ExecOptions, execute, sshArguments } from "./ssh.ts";
 import { type GoProgram, toolsDisk } from "./tools.ts";
@@ -155,6 +156,7 @@ export class Box {
     await packProject({ library, authorizedKey }, file("project.erofs"));
     await makeDataDisk(file("data.img"), DATA_DISK_MIB);
     const machine: Machine = {
+      emulator: await emulator(),
       image,
       tools,
       project: file("project.erofs"),
@@ -172,14 +174,14 @@ export class Box {
 
   async #powerOn(machine: Machine, bootTimeoutMs = 180_000): Promise<void> {
     using ready = await listenForReady(machine.readySocket);
-    await this.#awaitReady(ready, this.#spawn(qemuArguments(machine)), bootTimeoutMs);
+    await this.#awaitReady(ready, this.#spawn(qemuCommand(machine)), bootTimeoutMs);
     const pid = Number(await readFile(machine.pidFile, "utf8"));
     await writeFile(join(this.directory, "ssh.port"), String(listeningPort(pid)));
   }
 
-  #spawn(args: readonly string[]): Promise<string> {
+  #spawn([program = "", ...args]: readonly string[]): Promise<string> {
     const log = openSync(join(this.directory, "qemu.log"), "a");
-    const child = spawn("qemu-system-x86_64", args, {
+    const child = spawn(program, args, {
       detached: true,
       stdio: ["ignore", log, log],
     });

@@ -4,6 +4,8 @@ import type { Dom0Image } from "./dom0.ts";
 
 /** What one box is made of. Memory in MiB. */
 export interface Machine {
+  /** The words that start QEMU. */
+  readonly emulator: readonly string[];
   readonly image: Dom0Image;
   /** EROFS images: crictl, Node and the like; and the project itself. */
   readonly tools: string;
@@ -60,9 +62,9 @@ function disk(id: string, file: string, readOnly: boolean): string[] {
   ];
 }
 
-/** QEMU's arguments for a machine. */
-export function qemuArguments(machine: Machine): string[] {
-  const { image, dom0MemoryMib } = machine;
+/** QEMU with its arguments for a machine. */
+export function qemuCommand(machine: Machine): string[] {
+  const { emulator, image, dom0MemoryMib } = machine;
   const xen = [
     `dom0_mem=${dom0MemoryMib}M,max:${dom0MemoryMib}M`,
     ...["console=com1", "com1=115200", "loglvl=warning", "guest_loglvl=warning"],
@@ -71,6 +73,7 @@ export function qemuArguments(machine: Machine): string[] {
   ];
   const linux = ["console=hvc0", "quiet", "net.ifnames=0", "panic=-1", "mitigations=off"];
   return [
+    ...emulator,
     ...["-name", "lightvm-box", "-display", "none", "-nodefaults", "-no-user-config", "-no-reboot"],
     ...processor(machine),
     ...["-m", String(machine.memoryMib)],

@@ -5,6 +5,7 @@ import { buildRoot } from "../../native/build/build-root.ts";
 import { cached } from "../../native/build/cache.ts";
 import { type DebianRelease, runInDebian } from "../../native/build/debian-folder.ts";
 import { run } from "../../native/build/run.ts";
+import { makePortable, portableCommand } from "./portable.ts";
 
 /** Programs in Go, how each is built; versions and sums are in go/go.mod and go/go.sum. */
 const GO_PROGRAMS = {
@@ -45,24 +46,17 @@ async function goProgram(name: GoProgram): Promise<string> {
   return join(directory, name);
 }
 
-/** Where the tools disk is mounted (dom0/init), and the loader that starts Debian 13's programs. */
+/** Where the tools disk is mounted (dom0/init). */
 const MOUNT_POINT = "/usr/lib/box/tools";
-const LOADER = "/lib64/ld-linux-x86-64.so.2";
 
 /**
  * Debian 12's mkfs.erofs cannot read tars. Puts Debian 13's into the disk, with the C library and
  * all else that it was built for.
  */
 async function addErofsTools(tree: string): Promise<void> {
-  const root = await buildRoot();
-  const listing = await runInDebian(root, "ldd /usr/bin/mkfs.erofs");
-  const libraries = [...listing.matchAll(/=> (\/\S+)/g)].flatMap(([, path]) => path ?? []);
-  await mkdir(join(tree, "erofs"));
-  const script = `cp -L /usr/bin/mkfs.erofs ${LOADER} ${libraries.join(" ")} /out/`;
-  await runInDebian(root, script, { binds: [{ host: join(tree, "erofs"), inside: "/out" }] });
-  const folder = `${MOUNT_POINT}/erofs`;
-  const loader = `${folder}/${basename(LOADER)} --library-path ${folder}`;
-  const wrapper = `#!/bin/sh\nexec ${loader} ${folder}/mkfs.erofs "$@"\n`;
+  await makePortable(await buildRoot(), "/usr/bin/mkfs.erofs", join(tree, "erofs"));
+  const command = portableCommand(`${MOUNT_POINT}/erofs`, "mkfs.erofs").join(" ");
+  const wrapper = `#!/bin/sh\nexec ${command} "$@"\n`;
   await writeFile(join(tree, "bin/mkfs.erofs"), wrapper, { mode: 0o755 });
 }
 

@@ -11,7 +11,6 @@ const repository = resolve(import.meta.dirname ?? ".", "../..");
 
 /** A program that must be on the PATH → the Debian package that brings it. */
 const PROGRAMS = {
-  "qemu-system-x86_64": "qemu-system-x86",
   mmdebstrap: "mmdebstrap",
   "mkfs.erofs": "erofs-utils",
   "mkfs.ext4": "e2fsprogs",
