@@ -1,14 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 import { LightvmError } from "../shared/errors.ts";
 import { waitFor } from "../shared/wait.ts";
-import { lastLines } from "../vmm/vmm-death.ts";
 import { domainUuid } from "./domain-uuid.ts";
 import type { DomainWatch } from "./domain-watch.ts";
 import type { Shell } from "./shell.ts";
-import { endOfDomain } from "./vm-end.ts";
-
-/** Lines of the boot log that go into the error of a failed boot. */
-const LOG_LINES = 5;
+import { endOfDomain, lastWords } from "./vm-end.ts";
 
 /** How a guest shows that it has started. */
 export interface StartSign {
@@ -60,8 +56,8 @@ export async function awaitStart(
     failure = new LightvmError("unavailable", message);
   }
   if (failure === undefined) return;
-  const log = lastLines(plan.directory.bootLog, LOG_LINES).map((line) => line.trim());
-  const tail = log.length === 0 ? "its boot log is empty" : `its boot log ends: ${log.join(" | ")}`;
+  const words = lastWords(plan.directory.bootLog);
+  const tail = words === "" ? "its boot log is empty" : `its boot log ends: ${words}`;
   const reason = failure instanceof Error ? failure.message : String(failure);
   throw new LightvmError("unavailable", `the VM did not boot: ${reason}; ${tail}`);
 }

@@ -39,7 +39,13 @@ import {
 import type { ShellDirectory } from "./shell-directory.ts";
 import type { ShellRecord } from "./shell-record.ts";
 import { helloOfAttach, helloOfForward, helloOfStream } from "./stream-hello.ts";
-import { endOfDomain, endOfGuest, endOfState, realtimeNanoseconds } from "./vm-end.ts";
+import {
+  endOfDomain,
+  endOfGuest,
+  endOfState,
+  realtimeNanoseconds,
+  withLastWords,
+} from "./vm-end.ts";
 import type { VolumeHost } from "./volume-host.ts";
 
 /** How long a VMM may take to tell its state once the guest has ended. */
@@ -353,7 +359,8 @@ export class LightvmPodVm implements PodVm {
 
   async #runConclusion(end: PodVmEnd): Promise<void> {
     this.#watching?.[Symbol.dispose]();
-    if (this.#end === undefined) await this.#settle(end);
+    const { bootLog } = this.#directory;
+    if (this.#end === undefined) await this.#settle(withLastWords(end, bootLog));
     const remains = {
       uuid: domainUuid(this.#directory.id),
       process: this.#record.vmm,

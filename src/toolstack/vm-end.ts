@@ -5,6 +5,7 @@ import {
   type State,
   State_Phase,
 } from "../../cri-proto/generated/lightvm/vmm/v1/vmm.ts";
+import { lastLines } from "../vmm/vmm-death.ts";
 import type { DomainFate } from "./domain-watch.ts";
 import type { PodVmEnd } from "./pod-vm.ts";
 
@@ -40,4 +41,25 @@ const FATES: Record<DomainFate, { reason: PodVmEnd["reason"]; message: string }>
 /** The end of a domain whose VMM has said nothing. */
 export function endOfDomain(fate: DomainFate): PodVmEnd {
   return { ...FATES[fate], at: realtimeNanoseconds() };
+}
+
+/** Lines of a boot log that go into a message. */
+const LOG_LINES = 5;
+/** C0, DEL and C1: they would reach the terminal of whoever reads about a pod that wants it. */
+const CONTROL_CHARACTERS = /\p{Cc}/gu;
+
+/** The end of a guest's boot log in one line, empty when it is. */
+export function lastWords(bootLog: string): string {
+  const lines = lastLines(bootLog, LOG_LINES);
+  return lines.map((line) => line.replaceAll(CONTROL_CHARACTERS, "").trim()).join(" | ");
+}
+
+/** The end of a guest that failed, with what its kernel had to say about it; any other as it is. */
+export function withLastWords(end: PodVmEnd, bootLog: string): PodVmEnd {
+  const { reason } = end;
+  const failed =
+    reason === GuestEnd_Reason.REASON_PANIC || reason === GuestEnd_Reason.REASON_REBOOT;
+  const words = failed ? lastWords(bootLog) : "";
+  if (words === "") return end;
+  return { ...end, message: `${end.message}; its boot log ends: ${words}` };
 }
