@@ -64,9 +64,14 @@ export interface ProcessExit {
 
 /**
  * Starts a program without a copy of this process: no environment, nothing on its standard input, `log`
- * as its output, a control socket as descriptor 3. In the session of this process.
+ * as its output, a control socket as descriptor 3, and `more` behind it. In the session of this process.
  */
-export function startServer(program: string, args: string[], log: number): StartedServer;
+export function startServer(
+  program: string,
+  args: string[],
+  log: number,
+  more: number[],
+): StartedServer;
 /** The same, without arguments, with pipes as its standard streams. */
 export function startFilter(program: string, environment: string[]): StartedFilter;
 /** null while it runs; afterwards the answer is given once. */

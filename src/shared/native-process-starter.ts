@@ -24,9 +24,14 @@ export class NativeProcessStarter implements ProcessStarter {
     });
   }
 
-  startServer(program: string, args: readonly string[], log: number): StartedServer {
+  startServer(
+    program: string,
+    args: readonly string[],
+    log: number,
+    more: readonly number[] = [],
+  ): StartedServer {
     const { control, pid } = callAddon("unavailable", `start ${program}`, () =>
-      this.#addon.startServer(program, [...args], log),
+      this.#addon.startServer(program, [...args], log, [...more]),
     );
     return { pid, control: new Socket({ fd: control }) };
   }

@@ -29,10 +29,15 @@ export interface StartedFilter {
  */
 export interface ProcessStarter {
   /**
-   * Starts a program with no environment, the descriptor `log` as its output, and a control socket as
-   * descriptor 3. Throws "unavailable" when it cannot be run.
+   * Starts a program with no environment, the descriptor `log` as its output, a control socket as
+   * descriptor 3, and `more` as those behind it. Throws "unavailable" when it cannot be run.
    */
-  startServer(program: string, args: readonly string[], log: number): StartedServer;
+  startServer(
+    program: string,
+    args: readonly string[],
+    log: number,
+    more?: readonly number[],
+  ): StartedServer;
   /** Starts a program without arguments. Throws "unavailable" when it cannot be run. */
   startFilter(program: string, environment: Readonly<Record<string, string>>): StartedFilter;
   /** How a child has ended, told once; undefined while it runs. */

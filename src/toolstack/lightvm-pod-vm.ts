@@ -6,6 +6,7 @@ import type { ProcessExited } from "../../cri-proto/generated/lightvm/agent/v1/a
 import { LightvmError } from "../shared/errors.ts";
 import type { Logger } from "../shared/logger.ts";
 import { makeDirectories } from "../shared/make-directories.ts";
+import type { ProcessStarter } from "../shared/process-starter.ts";
 import { waitFor } from "../shared/wait.ts";
 import { connectToVmm } from "../vmm/connect.ts";
 import type { VmmClient } from "../vmm/vmm-client.ts";
@@ -54,6 +55,7 @@ const STATE_MS = 2000;
 /** What all VMs of a toolstack share. */
 export interface PodVmContext {
   readonly hypervisor: Hypervisor;
+  readonly processes: ProcessStarter;
   readonly volumeHost: VolumeHost;
   readonly fileServerBinary: string;
   readonly watch: DomainWatch;
@@ -294,10 +296,11 @@ export class LightvmPodVm implements PodVm {
   }
 
   #podVolumes(): PodVolumes {
-    const { volumeHost: host, fileServerBinary: binary } = this.#context;
+    const { processes, volumeHost: host, fileServerBinary: binary } = this.#context;
     const { hypervisor: sender, vmmTimeoutMs: timeoutMs } = this.#context;
     const owner = {
       host,
+      processes,
       binary,
       logPath: this.#directory.fileServerLog,
       timeoutMs,

@@ -70,6 +70,7 @@ export class LightvmToolstack implements Toolstack {
     this.#links = new PodLinks(paths);
     this.#context = {
       hypervisor,
+      processes,
       volumeHost,
       fileServerBinary: paths.fileServerBinary,
       watch,

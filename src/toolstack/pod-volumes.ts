@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { closeSync } from "node:fs";
 import { LightvmError } from "../shared/errors.ts";
+import type { ProcessStarter } from "../shared/process-starter.ts";
 import { waitFor } from "../shared/wait.ts";
 import { startFileServer } from "../vmm/file-server.ts";
 import {
@@ -40,6 +41,7 @@ export interface VolumesRecord {
 /** What the volumes of one pod take of its VM. */
 export interface VolumesOwner {
   readonly host: VolumeHost;
+  readonly processes: ProcessStarter;
   readonly binary: string;
   readonly logPath: string;
   readonly timeoutMs: number;
@@ -114,7 +116,7 @@ export class PodVolumes {
   }
 
   async #startServer(): Promise<Served> {
-    const { host, binary, logPath, timeoutMs, note, show } = this.#owner;
+    const { host, processes, binary, logPath, timeoutMs, note, show } = this.#owner;
     await endFileServer(this.#remains);
     await using undo = new AsyncDisposableStack();
     let started: ProcessIdentity | undefined;
@@ -125,7 +127,7 @@ export class PodVolumes {
       started = fileServer;
       note({ fileServer });
     };
-    const options = { binary, channels: sockets.far, logPath, onStarted };
+    const options = { processes, binary, channels: sockets.far, logPath, onStarted };
     const server = await startFileServer(options, { timeoutMs });
     const deviceId = await show(sockets.near);
     note({ volumesDevice: deviceId });

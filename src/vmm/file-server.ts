@@ -1,14 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
-import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { closeSync, openSync } from "node:fs";
 import { LightvmError } from "../shared/errors.ts";
+import { type ProcessStarter, type StartedServer, untilReaped } from "../shared/process-starter.ts";
 import { type WaitOptions, waitFor } from "../shared/wait.ts";
 import { identifyProcess, type ProcessIdentity } from "./process-identity.ts";
 import { lastLines } from "./vmm-death.ts";
 
 /** How a file server is started; see native/files for its command line. */
 export interface FileServerOptions {
+  readonly processes: ProcessStarter;
   readonly binary: string;
   /** Descriptors of connected sockets, whose other ends the VMM gets. */
   readonly channels: readonly number[];
@@ -27,37 +28,31 @@ export async function startFileServer(
   options: FileServerOptions,
   wait: WaitOptions,
 ): Promise<ProcessIdentity> {
-  const { binary, channels, logPath } = options;
+  const { pid, control } = spawnFileServer(options);
+  const disconnected = once(control, "close").then(() => undefined);
+  // A child that nobody waits for stays in the process table; how it ended is in its log.
+  void disconnected.then(() => untilReaped(options.processes, pid));
+  const identity = identifyProcess(pid);
+  if (identity !== undefined) options.onStarted(identity);
+  // "ready", or the end of the process: its only word.
+  const word = Promise.race([once(control, "data"), disconnected]);
+  const ready = (await waitFor(word, "the file server", wait)) !== undefined;
+  control.unref();
+  if (identity !== undefined && ready) return identity;
+  const [last = "it wrote nothing"] = lastLines(options.logPath, 1);
+  throw new LightvmError("unavailable", `the file server does not start; its last words: ${last}`);
+}
+
+function spawnFileServer({
+  processes,
+  binary,
+  channels,
+  logPath,
+}: FileServerOptions): StartedServer {
   const log = openSync(logPath, "a", 0o600);
-  let child: ChildProcess;
   try {
-    child = spawn(binary, ["--channels", String(channels.length)], {
-      cwd: "/",
-      detached: true,
-      env: {},
-      stdio: ["ignore", "pipe", log, ...channels],
-    });
+    return processes.startServer(binary, ["--channels", String(channels.length)], log, channels);
   } finally {
     closeSync(log);
-  }
-  const identity = child.pid === undefined ? undefined : identifyProcess(child.pid);
-  if (identity !== undefined) options.onStarted(identity);
-  child.unref();
-  // "ready", or the end of the process: its only line.
-  const firstWord = child.stdout === null ? undefined : once(child.stdout, "data");
-  const ended = new Promise<undefined>((resolve) => {
-    child.once("error", () => resolve(undefined));
-    child.once("exit", () => resolve(undefined));
-  });
-  try {
-    const word = await waitFor(Promise.race([firstWord, ended]), "the file server", wait);
-    if (identity !== undefined && word !== undefined) return identity;
-    const [last = "it wrote nothing"] = lastLines(logPath, 1);
-    throw new LightvmError(
-      "unavailable",
-      `the file server does not start; its last words: ${last}`,
-    );
-  } finally {
-    child.stdout?.destroy();
   }
 }

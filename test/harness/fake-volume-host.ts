@@ -36,6 +36,6 @@ export class FakeVolumeHost implements VolumeHost {
 
 /** A file server that is ready at once and serves nobody; its own path is in its command line. */
 export function writeFakeFileServer(binary: string): void {
-  writeFileSync(binary, '#!/bin/sh\necho ready\nexec tail -q -n 0 -f "$0" >/dev/null\n');
+  writeFileSync(binary, '#!/bin/sh\necho ready >&3\nexec tail -q -n 0 -f "$0" >/dev/null\n');
   chmodSync(binary, 0o755);
 }

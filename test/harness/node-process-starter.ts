@@ -14,8 +14,13 @@ export class NodeProcessStarter implements ProcessStarter {
   readonly #exits = new Map<number, ProcessExit>();
   #ended = Promise.withResolvers<void>();
 
-  startServer(program: string, args: readonly string[], log: number): StartedServer {
-    const stdio = ["ignore" as const, log, log, "pipe" as const];
+  startServer(
+    program: string,
+    args: readonly string[],
+    log: number,
+    more: readonly number[] = [],
+  ): StartedServer {
+    const stdio = ["ignore" as const, log, log, "pipe" as const, ...more];
     const child = spawn(program, args, { cwd: "/", detached: true, env: {}, stdio });
     const pid = this.#watch(program, child);
     const control = child.stdio[3];

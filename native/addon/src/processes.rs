@@ -46,8 +46,9 @@ pub fn start_server(
     program: String,
     arguments: Vec<String>,
     log: i32,
+    more: Vec<i32>,
 ) -> napi::Result<StartedServer> {
-    let (pid, control) = spawn::start_server(program, arguments, log).map_err(failure)?;
+    let (pid, control) = spawn::start_server(program, arguments, log, &more).map_err(failure)?;
     Ok(StartedServer {
         pid: pid.as_raw(),
         control: control.into_raw_fd(),

@@ -25,22 +25,25 @@ pub(crate) struct Pipes {
     pub(crate) errors: File,
 }
 
-/// Starts a program with no environment, nothing on its standard input, the file `log` as its output and
-/// a control socket as descriptor 3. Returns our end of that.
+/// Starts a program with no environment, nothing on its standard input, the file `log` as its output, a
+/// control socket as descriptor 3, and `more` as those behind it. Returns our end of the socket. Of
+/// `more` none may have a number here that another one gets in the child.
 pub(crate) fn start_server(
     program: String,
     arguments: Vec<String>,
     log: RawFd,
+    more: &[RawFd],
 ) -> io::Result<(Pid, UnixStream)> {
     let (ours, theirs) = UnixStream::pair()?;
     let nothing = File::open("/dev/null")?;
     let words = words([program].into_iter().chain(arguments))?;
-    let descriptors = [
+    let mut descriptors = vec![
         (nothing.as_raw_fd(), 0),
         (log, 1),
         (log, 2),
         (theirs.as_raw_fd(), CONTROL),
     ];
+    descriptors.extend(more.iter().copied().zip(CONTROL + 1..));
     Ok((spawn(&words, &[], &descriptors)?, ours))
 }
 

@@ -34,7 +34,7 @@ fn a_child_has_its_log_and_its_control_socket_and_nothing_of_ours() {
     let script = "env; ls /proc/self/fd | tr '\\n' ' ' >&3; echo said; exit 7";
     let arguments = vec!["-c".to_owned(), script.to_owned()];
     let (pid, mut control) =
-        spawn::start_server("/bin/sh".into(), arguments, log.as_raw_fd()).unwrap();
+        spawn::start_server("/bin/sh".into(), arguments, log.as_raw_fd(), &[]).unwrap();
     let mut heard = String::new();
     control.read_to_string(&mut heard).unwrap();
     assert_eq!(end_of(pid), Exit::Code(7));
@@ -51,6 +51,24 @@ fn a_child_has_its_log_and_its_control_socket_and_nothing_of_ours() {
     let foreign = |line: &&str| !own.iter().any(|prefix| line.starts_with(prefix));
     assert_eq!(said.lines().find(foreign), None);
     assert!(said.ends_with("said\n"));
+}
+
+#[test]
+fn a_child_has_what_it_is_handed_behind_its_control_socket() {
+    let nothing = fs::File::open("/dev/null").unwrap();
+    let handed = ["first", "second"].map(|text| {
+        let (input, output) = nix::unistd::pipe().unwrap();
+        fs::File::from(output).write_all(text.as_bytes()).unwrap();
+        fcntl(&input, FcntlArg::F_DUPFD_CLOEXEC(200)).unwrap()
+    });
+    let script = "cat <&4 >&3; cat <&5 >&3".to_owned();
+    let arguments = vec!["-c".to_owned(), script];
+    let (pid, mut control) =
+        spawn::start_server("/bin/sh".into(), arguments, nothing.as_raw_fd(), &handed).unwrap();
+    let mut heard = String::new();
+    control.read_to_string(&mut heard).unwrap();
+    assert_eq!(end_of(pid), Exit::Code(0));
+    assert_eq!(heard, "firstsecond");
 }
 
 #[test]
@@ -75,7 +93,7 @@ fn a_filter_has_its_environment_and_pipes() {
 fn a_program_that_is_not_there_is_an_error_at_once() {
     let log = fs::File::open("/dev/null").unwrap();
     let error =
-        spawn::start_server("/nonexistent".into(), Vec::new(), log.as_raw_fd()).unwrap_err();
+        spawn::start_server("/nonexistent".into(), Vec::new(), log.as_raw_fd(), &[]).unwrap_err();
     assert_eq!(error.kind(), std::io::ErrorKind::NotFound);
 }
 
@@ -85,7 +103,7 @@ fn an_end_by_a_signal_is_told_by_its_name_or_number() {
     for (number, name) in [(9, "SIGKILL"), (15, "SIGTERM"), (40, "signal 40")] {
         let arguments = vec!["-c".to_owned(), format!("kill -{number} $$")];
         let (pid, _control) =
-            spawn::start_server("/bin/sh".into(), arguments, log.as_raw_fd()).unwrap();
+            spawn::start_server("/bin/sh".into(), arguments, log.as_raw_fd(), &[]).unwrap();
         assert_eq!(end_of(pid), Exit::Signal(name.into()));
         assert_eq!(reap(pid.as_raw()).unwrap(), Some(Exit::Unknown));
     }

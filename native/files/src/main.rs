@@ -20,14 +20,16 @@ fn main() -> ExitCode {
 
 /// Serves until the VMM has closed its ends of the channels.
 fn run() -> Result<(), Box<dyn Error>> {
-    let channels = start::inherit(std::env::args_os().skip(1))?;
+    let start::Inheritance {
+        mut control,
+        channels,
+    } = start::inherit(std::env::args_os().skip(1))?;
     jail::enter()?;
     let server = volumes::server(jail::VOLUMES)
         .map_err(|error| format!("cannot serve the volumes: {error}"))?;
     let server = Arc::new(server);
     jail::give_up()?;
     // lightvmd may mount volumes from here on.
-    let mut stdout = std::io::stdout();
-    writeln!(stdout, "ready").and_then(|()| stdout.flush())?;
+    control.write_all(b"ready\n")?;
     Ok(serve::all(&server, channels)?)
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-//! What the file server is started with: `lightvm-files --channels COUNT`, the channels as
-//! descriptors 3, 4, …: connected stream sockets, whose other ends the VMM has.
+//! What the file server is started with: `lightvm-files --channels COUNT`, a socket to lightvmd as
+//! descriptor 3, and the channels as 4, 5, …: connected stream sockets, whose other ends the VMM has.
 
 use std::error::Error;
 use std::ffi::OsString;
@@ -9,21 +9,35 @@ use std::os::unix::net::UnixStream;
 
 use lightvm_jail::inherited_sockets;
 
-const USAGE: &str = "usage: lightvm-files --channels COUNT, the channels from descriptor 3 on";
-const FIRST_CHANNEL: RawFd = 3;
+const USAGE: &str =
+    "usage: lightvm-files --channels COUNT, lightvmd as descriptor 3, the channels from 4 on";
+const CONTROL: RawFd = 3;
 const MAX_CHANNELS: RawFd = 64;
 
-/// Takes over what lightvmd has left for this process.
+/// What lightvmd has left for this process.
+#[derive(Debug)]
+pub struct Inheritance {
+    /// Where it waits for one word, and notices the end of this process.
+    pub control: UnixStream,
+    /// One thread's each.
+    pub channels: Vec<UnixStream>,
+}
+
+/// Takes over what lightvmd has left for this process, which lives on when lightvmd's session ends.
 ///
 /// # Errors
 ///
 /// A sentence for the operator: the process was started by hand.
-pub fn inherit(
-    arguments: impl Iterator<Item = OsString>,
-) -> Result<Vec<UnixStream>, Box<dyn Error>> {
+pub fn inherit(arguments: impl Iterator<Item = OsString>) -> Result<Inheritance, Box<dyn Error>> {
     let count = parse(arguments).ok_or(USAGE)?;
-    let channels = inherited_sockets(FIRST_CHANNEL..FIRST_CHANNEL + count)?;
-    Ok(channels.into_iter().map(UnixStream::from).collect())
+    // Fails for a leader of a process group only, which has left its parent's already.
+    let _session = rustix::process::setsid();
+    let mut sockets = inherited_sockets(CONTROL..CONTROL + 1 + count)?;
+    let channels = sockets.split_off(1).into_iter().map(UnixStream::from);
+    Ok(Inheritance {
+        channels: channels.collect(),
+        control: sockets.remove(0).into(),
+    })
 }
 
 fn parse(mut arguments: impl Iterator<Item = OsString>) -> Option<RawFd> {

@@ -34,18 +34,20 @@ impl Server {
         let (near, far) = UnixStream::pair().unwrap();
         near.set_read_timeout(Some(Duration::from_secs(20)))
             .unwrap();
-        // The shell puts the socket where lightvmd puts it: descriptor 3.
-        let mut child = Command::new("/bin/sh")
-            .args(["-c", "exec \"$0\" --channels 1 3<&0 </dev/null"])
+        let (control, controlled) = UnixStream::pair().unwrap();
+        // The shell puts the sockets where lightvmd puts them.
+        let start = "exec \"$0\" --channels 1 3<&1 4<&0 </dev/null >/dev/null";
+        let child = Command::new("/bin/sh")
+            .args(["-c", start])
             .arg(env!("CARGO_BIN_EXE_lightvm-files"))
             .stdin(Stdio::from(OwnedFd::from(far)))
-            .stdout(Stdio::piped())
+            .stdout(Stdio::from(OwnedFd::from(controlled)))
             .stderr(Stdio::piped())
             .spawn()
             .unwrap();
         let mut word = String::new();
-        let stdout = BufReader::new(child.stdout.take().unwrap());
-        stdout.take(100).read_line(&mut word).unwrap();
+        let mut said = BufReader::new(control.take(100));
+        said.read_line(&mut word).unwrap();
         let mut server = Self {
             child,
             client: Client { stream: near },
