@@ -1,5 +1,4 @@
 // SPDX-License-Identifier: Apache-2.0
-import { once } from "node:events";
 import { closeSync, openSync } from "node:fs";
 import { LightvmError } from "../shared/errors.ts";
 import { type ProcessStarter, type StartedServer, untilReaped } from "../shared/process-starter.ts";
@@ -29,16 +28,20 @@ export async function startFileServer(
   wait: WaitOptions,
 ): Promise<ProcessIdentity> {
   const { pid, control } = spawnFileServer(options);
-  const disconnected = once(control, "close").then(() => undefined);
+  const { promise: disconnected, resolve: onDisconnected } = Promise.withResolvers<undefined>();
+  control.once("close", () => onDisconnected(undefined));
+  // Its end follows, by which it is told.
+  control.on("error", () => undefined);
   // A child that nobody waits for stays in the process table; how it ended is in its log.
   void disconnected.then(() => untilReaped(options.processes, pid));
   const identity = identifyProcess(pid);
   if (identity !== undefined) options.onStarted(identity);
+  const { promise: said, resolve: onSaid } = Promise.withResolvers<Buffer>();
+  control.once("data", onSaid);
   // "ready", or the end of the process: its only word.
-  const word = Promise.race([once(control, "data"), disconnected]);
-  const ready = (await waitFor(word, "the file server", wait)) !== undefined;
+  const word = await waitFor(Promise.race([said, disconnected]), "the file server", wait);
   control.unref();
-  if (identity !== undefined && ready) return identity;
+  if (identity !== undefined && word !== undefined) return identity;
   const [last = "it wrote nothing"] = lastLines(options.logPath, 1);
   throw new LightvmError("unavailable", `the file server does not start; its last words: ${last}`);
 }
