@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
+import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import { NodeUnderTest } from "../framework/node-under-test.ts";
 import { PodUnderTest } from "../framework/pod-under-test.ts";
+import { staticProgram } from "../framework/static-program.ts";
 import { tracesOfPods } from "../framework/traces.ts";
 
 type Mount = Record<string, unknown>;
@@ -99,6 +101,20 @@ describe("volumes", () => {
     expect(await onHost(`readlink ${HOST}/ops/soft; stat -c %Y ${HOST}/ops/d`)).toMatch(/^f\n/);
     // A device on a volume would be one of the node's.
     expect((await inside(id, "/bin/busybox mknod /ops/null c 1 3")).code).not.toBe(0);
+  });
+
+  it("do what programs do: locks, attributes, shared mappings, watches", async () => {
+    const probe = await staticProgram(join(import.meta.dirname, "programs/file-probe.c"));
+    await onHost(`mkdir -p ${HOST}/probe`);
+    await node.box.exec(`cat >${HOST}/probe/run && chmod 755 ${HOST}/probe/run`, { input: probe });
+    const id = await containerWith([{ container_path: "/probe", host_path: `${HOST}/probe` }]);
+    expect(await within(id, "/probe/run /probe")).toBe("all is well");
+    // What it has left is there on the node too, where the attribute cannot be made a second time.
+    const { code, stderr } = await node.box.exec(`cd ${HOST} && probe/run probe`);
+    expect({ code, stderr }).toEqual({
+      code: 1,
+      stderr: expect.stringContaining("set an attribute: File exists"),
+    });
   });
 
   it("belong to whom the container says, supplementary groups included", async () => {

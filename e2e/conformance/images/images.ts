@@ -1,11 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-import { readFile } from "node:fs/promises";
 import { join } from "node:path";
-import { buildRoot } from "../../../native/build/build-root.ts";
-import { cached } from "../../../native/build/cache.ts";
-import { debianFolder, runInDebian } from "../../../native/build/debian-folder.ts";
+import { debianFolder } from "../../../native/build/debian-folder.ts";
 import { type ImageSource, type LayerEntry, ociImage } from "../../framework/oci-image.ts";
 import type { Registry } from "../../framework/registry.ts";
+import { staticProgram } from "../../framework/static-program.ts";
 import { file } from "./layers.ts";
 import { httpd, nginx, userLand } from "./user-land.ts";
 
@@ -23,20 +21,9 @@ interface TestImage extends ImageSource {
 const PATH = ["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"];
 const SHELL = { Env: PATH, Cmd: ["sh"] };
 
-/** Compiles a program of ours that an image consists of; static, so that it needs nothing else. */
-async function compiled(name: string): Promise<Uint8Array> {
-  const root = await buildRoot();
-  const source = await readFile(join(import.meta.dirname, `${name}.c`));
-  const directory = await cached(`test-image-${name}`, [root, source], async (scratch) => {
-    const binds = [
-      { host: import.meta.dirname, inside: "/src", readOnly: true },
-      { host: scratch, inside: "/out" },
-    ];
-    await runInDebian(root, `gcc -static -O2 -s -Wall -Werror -o /out/${name} /src/${name}.c`, {
-      binds,
-    });
-  });
-  return await readFile(join(directory, name));
+/** A program of ours that an image consists of. */
+function compiled(name: string): Promise<Uint8Array> {
+  return staticProgram(join(import.meta.dirname, `${name}.c`));
 }
 
 /** Images that differ in one file, as those of cri-tools do. */
