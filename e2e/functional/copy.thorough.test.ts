@@ -29,9 +29,9 @@ describe("kubectl cp of a large file", () => {
     const script = [
       `set -e; mkdir -p ${FOLDER}/back; cd ${FOLDER}`,
       `head -c ${BYTES} /dev/urandom >blob`,
-      `tar cf - blob | crictl exec -i ${main} tar xmf - -C /tmp`,
-      `crictl exec ${main} md5sum /tmp/blob`,
-      `crictl exec ${main} tar cf - -C /tmp blob | tar xf - -C back`,
+      `tar cf - blob | crictl exec -i ${main} busybox tar xmf - -C /tmp`,
+      `crictl exec ${main} busybox md5sum /tmp/blob`,
+      `crictl exec ${main} busybox tar cf - -C /tmp blob | tar xf - -C back`,
       "md5sum <blob; md5sum <back/blob; wc -c <back/blob",
     ];
     const { code, stdout, stderr } = await node.box.exec(script.join("\n"), SLOW);
