@@ -2,9 +2,9 @@
 import { LightvmError } from "../shared/errors.ts";
 import { waitFor } from "../shared/wait.ts";
 import { domainUuid } from "./domain-uuid.ts";
-import type { DomainWatch } from "./domain-watch.ts";
+import type { DomainFate, DomainWatch } from "./domain-watch.ts";
 import type { Shell } from "./shell.ts";
-import { endOfDomain, lastWords } from "./vm-end.ts";
+import { lastWords } from "./vm-end.ts";
 
 /** How a guest shows that it has started. */
 export interface StartSign {
@@ -37,15 +37,16 @@ export async function awaitStart(
   signal: AbortSignal,
 ): Promise<void> {
   const { plan, events, client } = shell;
-  const { promise: crashed, resolve: onCrash } = Promise.withResolvers<LightvmError>();
-  using _watching = watch.watch(shell.domid, domainUuid(shell.id), (fate) =>
-    onCrash(new LightvmError("unavailable", endOfDomain(fate).message)),
-  );
+  const { promise: crashed, resolve: onCrash } = Promise.withResolvers<DomainFate>();
+  using _watching = watch.watch(shell.domid, domainUuid(shell.id), onCrash);
   const outcome = Promise.race([
     sign.seen.then(() => undefined),
     events.ended.then((end) => new LightvmError("unavailable", end.message)),
     client.lost,
-    crashed,
+    crashed.then(async (fate) => {
+      const { message } = await shell.endOf(fate);
+      return new LightvmError("unavailable", message);
+    }),
   ]);
   let failure: unknown;
   try {

@@ -40,17 +40,8 @@ import {
 import type { ShellDirectory } from "./shell-directory.ts";
 import type { ShellRecord } from "./shell-record.ts";
 import { helloOfAttach, helloOfForward, helloOfStream } from "./stream-hello.ts";
-import {
-  endOfDomain,
-  endOfGuest,
-  endOfState,
-  realtimeNanoseconds,
-  withLastWords,
-} from "./vm-end.ts";
+import { endOfGuest, endToldBy, realtimeNanoseconds, STATE_MS, withLastWords } from "./vm-end.ts";
 import type { VolumeHost } from "./volume-host.ts";
-
-/** How long a VMM may take to tell its state once the guest has ended. */
-const STATE_MS = 2000;
 
 /** What all VMs of a toolstack share. */
 export interface PodVmContext {
@@ -342,13 +333,7 @@ export class LightvmPodVm implements PodVm {
 
   /** The domain has ended; its VMM may know better why. */
   async #concludeFate(fate: DomainFate, client: VmmClient): Promise<void> {
-    let end = endOfDomain(fate);
-    try {
-      end = endOfState(await client.call("getState", {}, { timeoutMs: STATE_MS })) ?? end;
-    } catch (error) {
-      this.#logger.debug({ error }, "the VMM cannot say how its guest ended");
-    }
-    await this.#concludeLogged(end);
+    await this.#concludeLogged(await endToldBy(client, fate, this.#logger));
   }
 
   async #concludeLogged(end: PodVmEnd): Promise<void> {

@@ -11,15 +11,17 @@ import { handFileToVmm } from "../vmm/vmm-files.ts";
 import { spawnVmm, type VmmProcess } from "../vmm/vmm-process.ts";
 import { dismantle } from "./dismantle.ts";
 import { domainUuid } from "./domain-uuid.ts";
+import type { DomainFate } from "./domain-watch.ts";
 import type { Flavor } from "./flavor.ts";
 import { GuestEvents } from "./guest-events.ts";
 import type { Hypervisor } from "./hypervisor.ts";
 import { initialMemoryOf } from "./initial-memory.ts";
-import type { PodVmSpec } from "./pod-vm.ts";
+import type { PodVmEnd, PodVmSpec } from "./pod-vm.ts";
 import type { Recipe } from "./recipe.ts";
 import type { ShellDirectory } from "./shell-directory.ts";
 import type { ShellLevel, ShellRecord } from "./shell-record.ts";
 import type { Stopwatch } from "./stopwatch.ts";
+import { endToldBy } from "./vm-end.ts";
 
 /** The agent's side of every VM's vsock; VMMs do not share an address space of CIDs. */
 const VSOCK_CID = 3;
@@ -204,6 +206,11 @@ export class Shell implements AsyncDisposable {
     const executed = await this.client.call("execute", argument, wait);
     stopwatch.step("execute");
     stopwatch.add("execute", executed.breakdown);
+  }
+
+  /** How its guest has ended, by Xen and by its VMM. */
+  endOf(fate: DomainFate): Promise<PodVmEnd> {
+    return endToldBy(this.client, fate, this.#tools.logger);
   }
 
   /** Lets the guest run, and books that. */

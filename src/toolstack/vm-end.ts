@@ -5,9 +5,14 @@ import {
   type State,
   State_Phase,
 } from "../../cri-proto/generated/lightvm/vmm/v1/vmm.ts";
+import type { Logger } from "../shared/logger.ts";
+import type { VmmClient } from "../vmm/vmm-client.ts";
 import { lastLines } from "../vmm/vmm-death.ts";
 import type { DomainFate } from "./domain-watch.ts";
 import type { PodVmEnd } from "./pod-vm.ts";
+
+/** How long a VMM may take to say how its guest is; milliseconds. */
+export const STATE_MS = 2000;
 
 /** Host CLOCK_REALTIME in nanoseconds, as good as JavaScript knows it. */
 export function realtimeNanoseconds(): bigint {
@@ -41,6 +46,25 @@ const FATES: Record<DomainFate, { reason: PodVmEnd["reason"]; message: string }>
 /** The end of a domain whose VMM has said nothing. */
 export function endOfDomain(fate: DomainFate): PodVmEnd {
   return { ...FATES[fate], at: realtimeNanoseconds() };
+}
+
+/**
+ * The end of a domain that Xen told of, in the words of its VMM when that can say more. The VMM writes
+ * down what its guest said last before it answers. One that is silent or gone has its reason told by
+ * whoever watches its connection.
+ */
+export async function endToldBy(
+  client: Pick<VmmClient, "call">,
+  fate: DomainFate,
+  logger: Logger,
+): Promise<PodVmEnd> {
+  try {
+    const state = await client.call("getState", {}, { timeoutMs: STATE_MS });
+    return endOfState(state) ?? endOfDomain(fate);
+  } catch (error) {
+    logger.debug({ error }, "the VMM cannot say how its guest ended");
+    return endOfDomain(fate);
+  }
 }
 
 /** Lines of a boot log that go into a message. */

@@ -209,7 +209,8 @@ impl Guest {
         // The guest has no business ringing the page's doorbell.
     }
 
-    fn drain_console(&mut self) {
+    /// Writes what the guest has said until now to its log.
+    pub(crate) fn drain_console(&mut self) {
         let Relay { logs, report, .. } = &mut self.relay;
         if self.console.drain(logs, report) {
             let port = self.domain.doorbells().console.local_port;

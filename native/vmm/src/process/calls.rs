@@ -136,7 +136,12 @@ impl Process {
         guest.attach_filesystem(request, &mut self.files, &self.poller, &mut self.next_token)
     }
 
+    /// What the guest has said until now is in its log when this is answered: who asks may do so because
+    /// Xen told of the guest's end, and want to read what it said last.
     fn state(&mut self) -> Result<State, Refusal> {
+        if let Phase::Running(guest) = &mut self.phase {
+            guest.drain_console();
+        }
         let resident_bytes = self.memory.bytes().map_err(internal)?;
         Ok(State {
             resident_bytes,
