@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-import { closeSync, openSync } from "node:fs";
 import { LightvmError } from "../shared/errors.ts";
-import { type ProcessStarter, type StartedServer, untilReaped } from "../shared/process-starter.ts";
+import { type ProcessStarter, untilReaped } from "../shared/process-starter.ts";
 import { type WaitOptions, waitFor } from "../shared/wait.ts";
+import { startLoggedServer } from "./logged-server.ts";
 import { identifyProcess, type ProcessIdentity } from "./process-identity.ts";
 import { lastLines } from "./vmm-death.ts";
 
@@ -27,13 +27,15 @@ export async function startFileServer(
   options: FileServerOptions,
   wait: WaitOptions,
 ): Promise<ProcessIdentity> {
-  const { pid, control } = spawnFileServer(options);
+  const { binary, channels: more, logPath, processes } = options;
+  const args = ["--channels", String(more.length)];
+  const { pid, control } = startLoggedServer(processes, { binary, args, logPath, more });
   const { promise: disconnected, resolve: onDisconnected } = Promise.withResolvers<undefined>();
   control.once("close", () => onDisconnected(undefined));
   // Its end follows, by which it is told.
   control.on("error", () => undefined);
   // A child that nobody waits for stays in the process table; how it ended is in its log.
-  void disconnected.then(() => untilReaped(options.processes, pid));
+  void disconnected.then(() => untilReaped(processes, pid));
   const identity = identifyProcess(pid);
   if (identity !== undefined) options.onStarted(identity);
   const { promise: said, resolve: onSaid } = Promise.withResolvers<Buffer>();
@@ -42,20 +44,6 @@ export async function startFileServer(
   const word = await waitFor(Promise.race([said, disconnected]), "the file server", wait);
   control.unref();
   if (identity !== undefined && word !== undefined) return identity;
-  const [last = "it wrote nothing"] = lastLines(options.logPath, 1);
+  const [last = "it wrote nothing"] = lastLines(logPath, 1);
   throw new LightvmError("unavailable", `the file server does not start; its last words: ${last}`);
-}
-
-function spawnFileServer({
-  processes,
-  binary,
-  channels,
-  logPath,
-}: FileServerOptions): StartedServer {
-  const log = openSync(logPath, "a", 0o600);
-  try {
-    return processes.startServer(binary, ["--channels", String(channels.length)], log, channels);
-  } finally {
-    closeSync(log);
-  }
 }

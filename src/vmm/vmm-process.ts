@@ -1,13 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-import { closeSync, openSync } from "node:fs";
 import type { Socket } from "node:net";
 import { LightvmError } from "../shared/errors.ts";
-import {
-  type ProcessExit,
-  type ProcessStarter,
-  type StartedServer,
-  untilReaped,
-} from "../shared/process-starter.ts";
+import { type ProcessExit, type ProcessStarter, untilReaped } from "../shared/process-starter.ts";
+import { startLoggedServer } from "./logged-server.ts";
 import { identifyProcess, type ProcessIdentity } from "./process-identity.ts";
 
 /** How a VMM is started; see native/vmm for its command line. */
@@ -33,14 +28,8 @@ export interface VmmProcess {
 /** Starts a VMM. Throws "unavailable" when the binary cannot be run. */
 export function spawnVmm(starter: ProcessStarter, options: VmmProcessOptions): VmmProcess {
   const { binary, logPath, onStarted, socketPath } = options;
-  const log = openSync(logPath, "a", 0o600);
-  let started: StartedServer;
-  try {
-    started = starter.startServer(binary, ["--socket", socketPath], log);
-  } finally {
-    closeSync(log);
-  }
-  const { control, pid } = started;
+  const args = ["--socket", socketPath];
+  const { control, pid } = startLoggedServer(starter, { binary, args, logPath });
   using undo = new DisposableStack();
   undo.defer(() => control.destroy());
   const disconnected = new Promise((resolve) => control.once("close", resolve));
