@@ -34,7 +34,8 @@ export class NodeBench implements AsyncDisposable {
     this.#life = life;
   }
 
-  static async start(behaviour: VmmBehaviour): Promise<NodeBench> {
+  /** `settings`: more of the node's configuration, as in its file. */
+  static async start(behaviour: VmmBehaviour, settings: object = {}): Promise<NodeBench> {
     const toolstackBench = new ToolstackBench(behaviour);
     const { root } = toolstackBench;
     mkdirSync(benchConfig(root).state_directory, { recursive: true });
@@ -43,7 +44,8 @@ export class NodeBench implements AsyncDisposable {
     await images.pull("registry.test/noop:1");
     const toolstack = toolstackBench.toolstack();
     const network = new FakeNetwork(root);
-    const life = await startLife(root, { toolstack, images, network, logger: silentLogger() });
+    const parts = { toolstack, images, network, logger: silentLogger() };
+    const life = await startLife(root, parts, settings);
     return new NodeBench(toolstackBench, images, network, life);
   }
 

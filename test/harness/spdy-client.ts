@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { once } from "node:events";
 import { connect, type Socket } from "node:net";
+import { type ConnectionOptions, connect as connectTls } from "node:tls";
 import { constants, createDeflate } from "node:zlib";
 import { SPDY_DICTIONARY } from "../../src/service/stream/spdy/dictionary.ts";
 import { encodeFrame, type Frame, FrameDecoder } from "../../src/service/stream/spdy/frame.ts";
@@ -37,11 +38,23 @@ export class SpdyClient implements Disposable {
     this.#receive(head);
   }
 
-  /** Asks for an upgrade; throws with the status line when there is none. */
-  static async connect(url: string, protocols: readonly string[]): Promise<SpdyClient> {
-    const { hostname, port, pathname } = new URL(url);
-    const socket = connect(Number(port), hostname);
+  /**
+   * Asks for an upgrade; throws with the status line when there is none, and when there is no answer.
+   * `credentials` are for https: whom the client believes, and who it is.
+   */
+  static async connect(
+    url: string,
+    protocols: readonly string[],
+    credentials: ConnectionOptions = {},
+  ): Promise<SpdyClient> {
+    const { hostname, port, pathname, protocol: scheme } = new URL(url);
+    const where = { host: hostname, port: Number(port) };
+    const socket = scheme === "https:" ? connectTls({ ...where, ...credentials }) : connect(where);
     socket.on("error", () => undefined);
+    const closed = once(socket, "close").then(() => {
+      throw new Error("the server has closed the connection");
+    });
+    closed.catch(() => undefined);
     const lines = [
       `POST ${pathname} HTTP/1.1`,
       `Host: ${hostname}:${port}`,
@@ -52,7 +65,7 @@ export class SpdyClient implements Disposable {
     socket.write(`${lines.join("\r\n")}\r\n\r\n`);
     let answer = Buffer.alloc(0);
     while (!answer.includes("\r\n\r\n")) {
-      const [chunk] = (await once(socket, "data")) as [Buffer];
+      const [chunk] = (await Promise.race([once(socket, "data"), closed])) as [Buffer];
       answer = Buffer.concat([answer, chunk]);
     }
     const end = answer.indexOf("\r\n\r\n") + 4;

@@ -1,10 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-import { execFileSync } from "node:child_process";
-import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { get } from "node:https";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { Certificates } from "../../../test/harness/certificates.ts";
 import { parseConfig } from "../../shared/config.ts";
 import { silentLogger } from "../../shared/logger.ts";
 import { StreamingServer } from "./streaming-server.ts";
@@ -41,43 +38,31 @@ describe("the streaming server", () => {
 });
 
 describe("with certificates", () => {
-  let directory: string;
-  const file = (name: string) => join(directory, name);
+  let certificates: Certificates;
   beforeAll(() => {
-    directory = mkdtempSync(join(tmpdir(), "lightvm-tls-"));
-    const openssl = (line: string) =>
-      execFileSync("openssl", line.split(" "), { cwd: directory, stdio: "pipe" });
-    const key = "-newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes";
-    openssl(`req -x509 ${key} -keyout ca.key -out ca.pem -subj /CN=authority -days 2`);
-    for (const name of ["server", "client"]) {
-      openssl(`req ${key} -keyout ${name}.key -out ${name}.csr -subj /CN=${name}`);
-      const by = "-CA ca.pem -CAkey ca.key -CAcreateserial -days 2";
-      openssl(`x509 -req -in ${name}.csr ${by} -out ${name}.pem`);
-    }
+    certificates = new Certificates().authorities("ca").issue("ca", "server", "client");
   });
-  afterAll(() => rmSync(directory, { recursive: true }));
+  afterAll(() => certificates[Symbol.dispose]());
 
   it("answers only clients that show one", async () => {
     const tls = {
-      certificate_file: file("server.pem"),
-      key_file: file("server.key"),
-      client_ca_file: file("ca.pem"),
+      certificate_file: certificates.file("server.pem"),
+      key_file: certificates.file("server.key"),
+      client_ca_file: certificates.file("ca.pem"),
     };
     await using server = await StreamingServer.listen(config({ tls }), silentLogger());
     const url = server.offer(TICKET);
     expect(url).toMatch(/^https:/);
     const status = async (credentials: object) => {
       const { promise, resolve, reject } = Promise.withResolvers<number | undefined>();
-      const ca = readFileSync(file("ca.pem"));
-      const checkServerIdentity = () => undefined;
-      get(url, { ca, checkServerIdentity, ...credentials }, (response) => {
+      const ca = certificates.read("ca.pem");
+      get(url, { ca, ...credentials }, (response) => {
         response.resume();
         resolve(response.statusCode);
       }).on("error", reject);
       return await promise;
     };
-    const cert = readFileSync(file("client.pem"));
-    expect(await status({ cert, key: readFileSync(file("client.key")) })).toBe(400);
+    expect(await status(certificates.identity("client"))).toBe(400);
     await expect(status({})).rejects.toThrow();
   });
 });
