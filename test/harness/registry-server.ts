@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 import { createHash } from "node:crypto";
-import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
+import { createServer as createTlsServer } from "node:https";
 import type { AddressInfo } from "node:net";
 import { type Descriptor, MEDIA_TYPE } from "../../src/image/registry/manifest.ts";
 import { type Config, parseConfig } from "../../src/shared/config.ts";
+import type { Identity } from "./certificates.ts";
 
 /** What goes wrong with one answer. */
 export type Fault =
@@ -33,6 +35,10 @@ export interface RegistryServerOptions {
   readonly auth?: ServerAuth;
   /** Whether Range is honoured; default true. */
   readonly ranges?: boolean;
+  /** It speaks TLS, as this server. */
+  readonly tls?: Identity;
+  /** With it, over TLS, a client must show a certificate of this authority. */
+  readonly clientAuthority?: Buffer;
 }
 
 /** What was asked, in order. */
@@ -44,7 +50,7 @@ export interface SeenRequest {
   readonly body: string;
 }
 
-/** A registry in memory, served over HTTP on loopback. */
+/** A registry in memory, served over HTTP on loopback, with TLS if it is wanted. */
 export class RegistryServer implements AsyncDisposable {
   readonly requests: SeenRequest[] = [];
   /** By digest. */
@@ -56,12 +62,18 @@ export class RegistryServer implements AsyncDisposable {
   /** "repository:tag" or "repository@digest" → what stands there. */
   readonly #manifests = new Map<string, { mediaType: string; bytes: Uint8Array }>();
   readonly #options: RegistryServerOptions;
-  readonly #server = createServer((request, response) => {
-    this.#serve(request, response).catch((error: unknown) => response.destroy(error as Error));
-  });
+  readonly #server: Server;
 
   private constructor(options: RegistryServerOptions) {
     this.#options = options;
+    const { clientAuthority: ca, tls } = options;
+    const listener = (request: IncomingMessage, response: ServerResponse) => {
+      this.#serve(request, response).catch((error: unknown) => response.destroy(error as Error));
+    };
+    this.#server =
+      tls === undefined
+        ? createServer(listener)
+        : createTlsServer({ ...tls, ...(ca && { ca, requestCert: true }) }, listener);
   }
 
   static async start(options: RegistryServerOptions = {}): Promise<RegistryServer> {
@@ -76,7 +88,7 @@ export class RegistryServer implements AsyncDisposable {
   }
 
   get url(): string {
-    return `http://${this.host}`;
+    return `${this.#options.tls === undefined ? "http" : "https"}://${this.host}`;
   }
 
   /** The configuration of a node that reaches this registry, through `mirrors` first. */
