@@ -35,7 +35,7 @@ export function containerResources(
   };
 }
 
-/** Limits of a pod as a whole: those of its containers and what the VM itself takes. */
+/** Limits of a pod as a whole: those of its containers, and the memory that the VM itself takes. */
 export function podResources(
   resources: LinuxContainerResources | undefined,
   overhead: LinuxContainerResources | undefined,
@@ -43,7 +43,11 @@ export function podResources(
   const memory = (of: LinuxContainerResources | undefined, where: string) =>
     natural(of?.memoryLimitInBytes ?? 0n, `${where}.memory_limit_in_bytes`);
   const limit = memory(resources, "resources");
-  return { memoryLimitBytes: limit === 0 ? 0 : limit + memory(overhead, "overhead") };
+  return {
+    memoryLimitBytes: limit === 0 ? 0 : limit + memory(overhead, "overhead"),
+    cpuQuotaMicroseconds: safeNumber(resources?.cpuQuota ?? 0n, "resources.cpu_quota"),
+    cpuPeriodMicroseconds: natural(resources?.cpuPeriod ?? 0n, "resources.cpu_period"),
+  };
 }
 
 function hugepageLimits(

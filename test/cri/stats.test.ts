@@ -156,6 +156,28 @@ describe("limits of a container", () => {
     });
   });
 
+  it("cannot be more CPUs than the VM has, nor others", async () => {
+    const pod = await cri.runPod({
+      linux: { resources: { cpuQuota: 150_000n, cpuPeriod: 100_000n } },
+    });
+    const id = await cri.create(pod, { args: ["sleep"] });
+    await cri.start(id);
+    // 1.5 CPUs are two vCPUs, all of which one container may have.
+    await update(id, { cpuQuota: 200_000n, cpuPeriod: 100_000n, cpusetCpus: "0-1" });
+    const kept = { cpuQuota: 200_000n, cpusetCpus: "0-1" };
+    for (const [linux, details] of [
+      [{ cpuQuota: 300_000n }, /cannot have 3 CPUs: its VM has 2 vCPUs/],
+      [{ cpusetCpus: "4-7" }, /"4-7" names CPU 4, but the pod's VM has 2 vCPUs/],
+    ] as const) {
+      const refused = { code: status.FAILED_PRECONDITION, details: expect.stringMatching(details) };
+      await expect(update(id, linux)).rejects.toMatchObject(refused);
+    }
+    expect((await cri.containerStatus(id)).resources?.linux).toMatchObject(kept);
+    await expect(update(id, { cpusetCpus: "all" })).rejects.toMatchObject({
+      code: status.INVALID_ARGUMENT,
+    });
+  });
+
   it("are refused when they are none", async () => {
     const id = await running("a");
     for (const linux of [
@@ -167,5 +189,27 @@ describe("limits of a container", () => {
     ]) {
       await expect(update(id, linux)).rejects.toMatchObject({ code: status.INVALID_ARGUMENT });
     }
+  });
+});
+
+describe("limits of a pod", () => {
+  const update = async (podSandboxId: string, linux: Partial<LinuxContainerResources>) => {
+    const { runtime } = bench.endpoint;
+    const resources = Resources.fromPartial(linux);
+    const request = { podSandboxId, resources, overhead: undefined };
+    await call(runtime, runtime.updatePodSandboxResources, request);
+  };
+
+  it("are the VM's, which does not grow", async () => {
+    const pod = await cri.runPod();
+    await update(pod, { cpuQuota: 50_000n, cpuPeriod: 100_000n, memoryLimitInBytes: 8n << 20n });
+    await update(pod, { cpuQuota: -1n });
+    await expect(update(pod, { cpuQuota: 150_000n })).rejects.toMatchObject({
+      code: status.FAILED_PRECONDITION,
+      details: `pod ${pod} cannot have 1.5 CPUs: its VM has 1 vCPU and does not grow; make the pod anew with the larger limit`,
+    });
+    await expect(update(pod, { memoryLimitInBytes: 1n << 40n })).rejects.toMatchObject({
+      code: status.FAILED_PRECONDITION,
+    });
   });
 });

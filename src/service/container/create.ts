@@ -21,6 +21,7 @@ import type { NodeContext } from "../node-context.ts";
 import { onFailure } from "../undo.ts";
 import { agentProcess } from "./agent-process.ts";
 import { agentResources } from "./agent-resources.ts";
+import { guestCpuset } from "./cpu-limits.ts";
 import { createUnikernel, refuseUnikernelImage } from "./create-unikernel.ts";
 import { isolationOf } from "./isolation.ts";
 import { type GuestMounts, guestMounts } from "./mounts.ts";
@@ -46,6 +47,7 @@ export async function createContainer(
   if (sandbox.unikernel) return await createUnikernel(context, { sandbox, config, image }, signal);
   const vm = sandbox.requireVm();
   refuseUnikernelImage(image, config);
+  guestCpuset(config.resources, sandbox.metadata.vm.vcpus);
   await using undo = new AsyncDisposableStack();
   const metadata = metadataOf(sandbox, config, image);
   const isolation = await isolationOf(sandbox, metadata);
@@ -94,7 +96,7 @@ function guestContainer(
     process: agentProcess(container.metadata),
     mounts: parts.mounts,
     volumesDeviceId: parts.volumesDeviceId,
-    resources: agentResources(config.resources),
+    resources: agentResources(config.resources, sandbox.metadata.vm),
     maskedPaths: security.privileged ? [] : security.maskedPaths,
     readonlyPaths: security.privileged ? [] : security.readOnlyPaths,
     privileged: security.privileged,

@@ -5,10 +5,11 @@ import type { Sandbox } from "../../pod/sandbox.ts";
 import { LightvmError } from "../../shared/errors.ts";
 import type { NodeContext } from "../node-context.ts";
 import { agentResources } from "./agent-resources.ts";
+import { checkQuota } from "./cpu-limits.ts";
 
 /**
  * UpdateContainerResources: new limits for a container that was created or runs; what is not said
- * stays. Throws "failed-precondition" for more memory than the pod's VM has.
+ * stays. Throws "failed-precondition" for more memory or CPUs than the pod's VM has.
  */
 export async function updateContainerResources(
   { pods }: NodeContext,
@@ -20,8 +21,10 @@ export async function updateContainerResources(
   if (container.state !== "created") container.require("running", "be updated");
   const sandbox = pods.sandboxOf(container);
   checkMemory(sandbox, request.resources);
+  const { vm } = sandbox.metadata;
+  checkQuota(request.resources, vm.vcpus, `container ${container.id}`);
   const resources = merged(container, request.resources);
-  const value = { containerId: container.id, resources: agentResources(resources) };
+  const value = { containerId: container.id, resources: agentResources(resources, vm) };
   await sandbox.requireVm().call({ $case: "updateResources", value }, { signal });
   container.update({ resources });
 }

@@ -1,24 +1,27 @@
 // SPDX-License-Identifier: Apache-2.0
 import { LightvmError } from "../../shared/errors.ts";
+import { type CpuQuota, checkQuota } from "../container/cpu-limits.ts";
 import type { NodeContext } from "../node-context.ts";
 
 /** What a pod may use from now on; 0 = not said. */
-export interface PodResources {
+export interface PodResources extends CpuQuota {
   readonly memoryLimitBytes: number;
 }
 
 /**
  * UpdatePodSandboxResources. The VM is the pod's limit and does not change; within it the containers
- * have limits of their own. Throws "failed-precondition" for a limit that the VM cannot hold.
+ * have limits of their own, which UpdateContainerResources changes. Throws "failed-precondition" for a limit that the VM cannot hold.
  */
 export function updatePodSandboxResources(
   { pods }: NodeContext,
   id: string,
-  { memoryLimitBytes }: PodResources,
+  resources: PodResources,
 ): void {
   const sandbox = pods.getSandbox(id);
   sandbox.requireVm();
-  const { memoryBytes } = sandbox.metadata.vm;
+  const { memoryBytes, vcpus } = sandbox.metadata.vm;
+  checkQuota(resources, vcpus, `pod ${sandbox.id}`);
+  const { memoryLimitBytes } = resources;
   if (memoryLimitBytes <= memoryBytes) return;
   throw new LightvmError(
     "failed-precondition",
