@@ -22,7 +22,7 @@ const PROBE_MS = 2000;
 /** How long calls may go on after the server was told to close. */
 const CLOSE_MS = 5000;
 
-/** The CRI on a UNIX socket that only root can open. Methods we do not have: UNIMPLEMENTED. */
+/** The CRI on a UNIX socket that only root can open. Methods that we do not have: UNIMPLEMENTED. */
 export class CriServer {
   readonly #server: Server;
   readonly #socket: string;
@@ -41,8 +41,12 @@ export class CriServer {
       "grpc.max_send_message_length": MAX_MESSAGE_BYTES,
     });
     const { metrics } = context;
-    server.addService(RuntimeServiceService, measured(runtimeService(context), metrics));
-    server.addService(ImageServiceService, measured(imageService(context), metrics));
+    for (const [definition, service] of [
+      [RuntimeServiceService, runtimeService(context)],
+      [ImageServiceService, imageService(context)],
+    ] as const) {
+      server.addService(definition, measured(definition, service, metrics));
+    }
     await bind(server, socket);
     return new CriServer(server, socket);
   }

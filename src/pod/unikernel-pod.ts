@@ -75,11 +75,12 @@ export async function startUnikernel(
   tools: UnikernelTools,
   sandbox: Sandbox,
   container: Container,
-): Promise<void> {
+): Promise<PodVm> {
   const signal = new AbortController().signal;
   container.update({ starting: true });
+  let vm: PodVm;
   try {
-    const vm = await bootKernel(tools, sandbox, container, signal);
+    vm = await bootKernel(tools, sandbox, container, signal);
     superviseUnikernel(sandbox, container, vm, tools.logger);
     // The pod was stopped meanwhile, when there was no VM yet that could be.
     if (sandbox.state !== "ready") await vm.stop(0);
@@ -89,6 +90,7 @@ export async function startUnikernel(
     throw error;
   }
   container.update({ startedAt: now() });
+  return vm;
 }
 
 async function bootKernel(

@@ -9,10 +9,10 @@ const BOOT_BUCKETS = [0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30];
 export class NodeMetrics {
   /** Everything that is exported; parts of lightvmd may register more. */
   readonly registry: Registry = new Registry();
-  /** Seconds from a CRI call's arrival to its answer, by verb and gRPC status code. */
+  /** Seconds from a CRI call's arrival to the end of its answer, by verb and gRPC status code. */
   readonly calls: Histogram<"verb" | "code">;
-  /** Seconds from unpausing a pod's VM until its agent answered. */
-  readonly boots: Histogram;
+  /** Seconds from unpausing a VM until its agent answered, or its unikernel gave a sign of life. */
+  readonly boots: Histogram<"guest">;
   /** Streams that are open now, by verb. */
   readonly streams: Gauge<"verb">;
 
@@ -21,14 +21,15 @@ export class NodeMetrics {
     collectDefaultMetrics({ register: this.registry, prefix: "lightvmd_" });
     this.calls = new Histogram({
       name: "lightvmd_cri_call_seconds",
-      help: "Time from a CRI call's arrival to its answer",
+      help: "Time from a CRI call's arrival to the end of its answer",
       labelNames: ["verb", "code"],
       buckets: CALL_BUCKETS,
       registers,
     });
     this.boots = new Histogram({
       name: "lightvmd_guest_boot_seconds",
-      help: "Time from unpausing a pod's VM until its agent answered",
+      help: "Time from unpausing a VM until its agent answered, or its unikernel gave a sign of life",
+      labelNames: ["guest"],
       buckets: BOOT_BUCKETS,
       registers,
     });

@@ -1,6 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 import { status } from "@grpc/grpc-js";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import {
+  ImageServiceService,
+  RuntimeServiceService,
+} from "../../cri-proto/generated/runtime/v1/api.ts";
 import type { LinuxContainerResources } from "../../cri-proto/generated/runtime/v1/resources.ts";
 import { LinuxContainerResources as Resources } from "../../cri-proto/generated/runtime/v1/resources.ts";
 import { call } from "../harness/cri-call.ts";
@@ -114,16 +118,52 @@ describe("what lightvmd counts of itself", () => {
   it("has each call by its status, boots, and pods by state", async () => {
     const id = await running("a");
     await expect(cri.start(id)).rejects.toThrow();
+    const counts = await callCounts();
+    expect(counts.get("StartContainer OK")).toBe(1);
+    expect(counts.get("StartContainer FAILED_PRECONDITION")).toBe(1);
     const text = await bench.context.metrics.registry.metrics();
-    const one = (verb: string, code: string) =>
-      expect(text).toMatch(
-        new RegExp(`lightvmd_cri_call_seconds_count{[^}]*verb="${verb}",code="${code}"} 1`),
-      );
-    one("StartContainer", "OK");
-    one("StartContainer", "FAILED_PRECONDITION");
-    expect(text).toContain("lightvmd_guest_boot_seconds_count 1");
+    expect(text).toContain('lightvmd_guest_boot_seconds_count{guest="linux"} 1');
+    expect(text).toContain('lightvmd_sandboxes{state="ready"} 1');
+  });
+
+  it("has every verb of the CRI from the beginning, and those that it does not know", async () => {
+    const verbs = [RuntimeServiceService, ImageServiceService].flatMap((service) =>
+      Object.values(service).map(({ path }) => path.split("/").at(-1)),
+    );
+    expect(verbs.length).toBeGreaterThan(35);
+    const before = await callCounts();
+    for (const verb of verbs) expect(before.get(`${verb} OK`), verb).toBe(0);
+    await expect(cri.checkpoint("c")).rejects.toMatchObject({ code: status.UNIMPLEMENTED });
+    expect((await callCounts()).get("CheckpointContainer UNIMPLEMENTED")).toBe(1);
+  });
+
+  it("has streams, until their end", async () => {
+    await running("a");
+    const { runtime } = bench.endpoint;
+    const list = runtime.streamPodSandboxes({ filter: undefined });
+    await list.toArray();
+    const events = runtime.getContainerEvents({});
+    const open = async () => (await bench.context.metrics.streams.get()).values;
+    const verb = "GetContainerEvents";
+    await expect.poll(open).toContainEqual({ labels: { verb }, value: 1 });
+    events.on("error", () => undefined);
+    events.cancel();
+    await expect.poll(open).toContainEqual({ labels: { verb }, value: 0 });
+    const counts = await callCounts();
+    expect(counts.get("StreamPodSandboxes OK")).toBe(1);
+    expect(counts.get(`${verb} CANCELLED`)).toBe(1);
   });
 });
+
+/** "VERB CODE" → how many calls Prometheus is told of. */
+async function callCounts(): Promise<Map<string, number>> {
+  const { values } = await bench.context.metrics.calls.get();
+  return new Map(
+    values
+      .filter(({ metricName }) => metricName?.endsWith("_count"))
+      .map(({ labels, value }) => [`${labels.verb} ${labels.code}`, value]),
+  );
+}
 
 describe("limits of a container", () => {
   const update = async (containerId: string, linux: Partial<LinuxContainerResources>) => {

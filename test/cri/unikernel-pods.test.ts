@@ -34,6 +34,9 @@ describe("a pod of unikernels", () => {
     expect(running.state).toBe(ContainerState.CONTAINER_RUNNING);
     expect(readFileSync(running.logPath, "utf8")).toBe("name=web-0 ip=10.0.0.2/24 verbose\n");
 
+    const metrics = await bench.context.metrics.registry.metrics();
+    expect(metrics).toContain('lightvmd_guest_boot_seconds_count{guest="unikernel"} 1');
+
     await cri.stop(first, 5);
     expect(await cri.containerStatus(first)).toMatchObject({
       state: ContainerState.CONTAINER_EXITED,

@@ -2,10 +2,11 @@
 import { startInGuest } from "../../pod/guest-container.ts";
 import { requireSeat, startUnikernel } from "../../pod/unikernel-pod.ts";
 import type { NodeContext } from "../node-context.ts";
+import { observeBoot } from "../observe-boot.ts";
 
 /** StartContainer. Throws "failed-precondition" unless the container has just been created. */
 export async function startContainer(
-  { logger, network, pods, toolstack }: NodeContext,
+  { logger, metrics, network, pods, toolstack }: NodeContext,
   id: string,
   signal: AbortSignal,
 ): Promise<void> {
@@ -15,6 +16,10 @@ export async function startContainer(
   const sandbox = pods.sandboxOf(container);
   if (sandbox.unikernel !== undefined) {
     requireSeat(sandbox);
-    await startUnikernel({ network, toolstack, logger }, sandbox, container);
+    const vm = await startUnikernel({ network, toolstack, logger }, sandbox, container);
+    // Of one that gives no sign nobody knows when it had booted.
+    if (container.metadata.unikernel?.signOfLife === "sysctl") {
+      observeBoot(metrics, "unikernel", vm);
+    }
   } else await startInGuest(sandbox.requireVm(), container, { again: false });
 }

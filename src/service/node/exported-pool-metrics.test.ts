@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { expect, it } from "vitest";
 import { NodeMetrics } from "../../shared/metrics.ts";
-import type { PoolMetrics } from "../../toolstack/pool/metrics.ts";
+import { HELD_BACK, type PoolMetrics } from "../../toolstack/pool/metrics.ts";
 import { exportPoolMetrics } from "./exported-pool-metrics.ts";
 
 it("tells Prometheus what the pool holds and how it serves, as it is at that moment", async () => {
@@ -37,9 +37,13 @@ it("tells Prometheus what the pool holds and how it serves, as it is at that mom
     `lightvmd_pool_refill_seconds_total{${labels}} 4`,
     'lightvmd_pool_discarded_total{reason="stale"} 1',
     'lightvmd_pool_memory_bytes{what="held"} 70',
+    'lightvmd_pool_held_back{why="memory"} 0',
   ]) {
     expect(first).toContain(line);
   }
-  pool = { ...pool, kinds: [] };
-  expect(await metrics.registry.metrics()).not.toContain(labels);
+  pool = { ...pool, kinds: [], heldBack: HELD_BACK.memory };
+  const second = await metrics.registry.metrics();
+  expect(second).not.toContain(labels);
+  expect(second).toContain('lightvmd_pool_held_back{why="memory"} 1');
+  expect(second).toContain('lightvmd_pool_held_back{why="budget"} 0');
 });

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { Counter, Gauge } from "prom-client";
 import type { NodeMetrics } from "../../shared/metrics.ts";
-import type { PoolMetrics } from "../../toolstack/pool/metrics.ts";
+import { HELD_BACK, type PoolMetrics } from "../../toolstack/pool/metrics.ts";
 import type { Toolstack } from "../../toolstack/toolstack.ts";
 
 /** Labels, and a value that the pool knows at the moment. */
@@ -45,6 +45,13 @@ export function exportPoolMetrics(
     "Xen memory that shells hold, and may hold",
     ["what"],
     memory,
+  );
+  gauge(
+    "lightvmd_pool_held_back",
+    "1 while something keeps the pool from being refilled: memory, its budget, failures",
+    ["why"],
+    ({ heldBack }) =>
+      Object.entries(HELD_BACK).map(([why, said]) => [{ why }, said === heldBack ? 1 : 0]),
   );
   counter("lightvmd_pool_hits_total", "Pods that took a shell", ofKind, each("hits"));
   counter("lightvmd_pool_misses_total", "Pods that found no shell", ["flavor"], ({ misses }) =>

@@ -7,10 +7,10 @@ import type { Sandbox } from "../../pod/sandbox.ts";
 import type { SandboxConfig } from "../../pod/sandbox-record.ts";
 import { supervise } from "../../pod/supervision.ts";
 import type { UnikernelSeat } from "../../pod/unikernel-pod.ts";
-import type { NodeMetrics } from "../../shared/metrics.ts";
 import { together } from "../../shared/together.ts";
 import type { PodVm } from "../../toolstack/pod-vm.ts";
 import type { NodeContext } from "../node-context.ts";
+import { observeBoot } from "../observe-boot.ts";
 import { onFailure } from "../undo.ts";
 import { connectVm, dnsOf, networkRequest } from "./pod-network.ts";
 import { vmOf } from "./vm-size.ts";
@@ -54,7 +54,7 @@ export async function runPodSandbox(
       return created;
     },
   );
-  observeBoot(metrics, vm);
+  observeBoot(metrics, "linux", vm);
   await connectVm(network, vm, sandbox.id, signal);
   await configure(vm, sandbox, attachment, signal);
   supervise(sandbox, vm, logger);
@@ -86,11 +86,6 @@ async function holdShell(
   );
   sandbox.update({ readyAt: now(), addresses: [...attachment.addresses] });
   logger.info({ pod: sandbox.id, domid: shell.domid }, "a pod waits for its unikernel");
-}
-
-function observeBoot(metrics: NodeMetrics, { breakdown }: PodVm): void {
-  const boot = breakdown.find(({ name, phase }) => phase === "toolstack" && name === "boot");
-  if (boot !== undefined) metrics.boots.observe(Number(boot.nanoseconds) / 1e9);
 }
 
 async function configure(

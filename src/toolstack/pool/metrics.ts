@@ -14,6 +14,15 @@ export type DiscardReason =
   /** A pod took it, and it did not come up. */
   | "failed";
 
+/** What keeps a pool from being refilled, and how people are told. */
+export const HELD_BACK = {
+  memory: "Xen has no memory left for it",
+  budget: "the pool's memory budget is used up",
+  failures: "the last attempt failed",
+} as const;
+
+export type HeldBack = (typeof HELD_BACK)[keyof typeof HELD_BACK];
+
 /** The shells of one flavor at one level. */
 export interface KindMetrics {
   readonly flavor: string;
@@ -42,7 +51,7 @@ export interface PoolMetrics {
   /** Shells that are being destroyed. */
   readonly leaving: number;
   /** Why the pool is not refilled further at the moment; "" when nothing keeps it. */
-  readonly heldBack: string;
+  readonly heldBack: HeldBack | "";
 }
 
 /** Counters of one kind of shell. */

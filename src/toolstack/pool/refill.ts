@@ -5,7 +5,7 @@ import { xenMemoryOf } from "../admission.ts";
 import type { Shells } from "../shells.ts";
 import { Backoff } from "./backoff.ts";
 import { makeShell } from "./make-shell.ts";
-import type { PoolCounters } from "./metrics.ts";
+import { HELD_BACK, type HeldBack, type PoolCounters } from "./metrics.ts";
 import { kindOf, neediest, type Target, whyImpossible } from "./plan.ts";
 import type { WaitingShell } from "./waiting-shells.ts";
 
@@ -42,7 +42,7 @@ export class Refill {
   readonly #making = new Set<Making>();
   readonly #backoff = new Backoff();
   readonly #refused = new Set<string>();
-  #heldBack = "";
+  #heldBack: HeldBack | "" = "";
 
   constructor(options: RefillOptions) {
     this.#options = options;
@@ -54,7 +54,7 @@ export class Refill {
   }
 
   /** Why there is no more made at the moment; "" when nothing keeps it. */
-  get heldBack(): string {
+  get heldBack(): HeldBack | "" {
     return this.#heldBack;
   }
 
@@ -62,7 +62,7 @@ export class Refill {
   fill(request: RefillRequest): void {
     const possible = request.targets.filter((target) => this.#mayEver(target, request.budgetBytes));
     let targets = possible.filter((target) => !this.#backoff.mustWait(kindOf(target)));
-    let obstacle = possible.length > targets.length ? "the last attempt failed" : "";
+    let obstacle: HeldBack | "" = possible.length > targets.length ? HELD_BACK.failures : "";
     while (this.#making.size < request.atOnce) {
       const target = neediest(targets, (each) => this.#holding(each, request.waiting));
       if (target === undefined) break;
@@ -150,14 +150,14 @@ export class Refill {
   }
 
   /** Why there is no memory for one more; undefined when there is. */
-  #shortage({ flavor }: Target, { waiting, budgetBytes }: RefillRequest): string | undefined {
+  #shortage({ flavor }: Target, { waiting, budgetBytes }: RefillRequest): HeldBack | undefined {
     const held = heldBytes(waiting, this.making);
-    if (held + xenMemoryOf(flavor) > budgetBytes) return "the pool's memory budget is used up";
-    if (this.#options.shells.admission.missing(flavor) > 0) return "Xen has no memory left for it";
+    if (held + xenMemoryOf(flavor) > budgetBytes) return HELD_BACK.budget;
+    if (this.#options.shells.admission.missing(flavor) > 0) return HELD_BACK.memory;
     return undefined;
   }
 
-  #noteObstacle(obstacle: string): void {
+  #noteObstacle(obstacle: HeldBack | ""): void {
     if (obstacle === this.#heldBack) return;
     this.#heldBack = obstacle;
     if (obstacle !== "")
