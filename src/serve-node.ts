@@ -3,6 +3,7 @@ import { CriServer } from "./cri/server.ts";
 import type { Images } from "./image/images.ts";
 import { serveMetrics } from "./metrics-endpoint.ts";
 import type { Network } from "./network/network.ts";
+import { checkNetworks } from "./pod/network-check.ts";
 import { PodStore } from "./pod/pod-store.ts";
 import { Pods } from "./pod/pods.ts";
 import { recover } from "./pod/recovery.ts";
@@ -66,6 +67,12 @@ export async function serveNode(parts: NodeParts, signal: AbortSignal): Promise<
   // Not before: while the socket is made, all new files have its umask.
   toolstack.start();
   logger.info({ socket: config.socket, sandboxes: pods.sandboxes().length }, "lightvmd is ready");
+  const checking = new AbortController();
+  const checked = checkNetworks(pods.sandboxes(), network, logger, checking.signal);
+  serving.defer(async () => {
+    checking.abort();
+    await checked;
+  });
   const ending = serving.move();
   return { context, [Symbol.asyncDispose]: () => ending.disposeAsync() };
 }

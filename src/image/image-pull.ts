@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 import { rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
+import { concurrently } from "../shared/concurrently.ts";
 import { LightvmError } from "../shared/errors.ts";
-import { concurrently } from "./concurrently.ts";
 import type { PackErofs } from "./erofs.ts";
 import { parseImageConfig } from "./image-config.ts";
 import type { ImageNames, ImageStore, NewImage } from "./image-store.ts";

@@ -75,7 +75,10 @@ export interface Network {
   attach(request: NetworkRequest, signal: AbortSignal): Promise<Attachment>;
   /** Opens the way from an attached pod's interface to its VM; once, and before the VM needs it. */
   openTap(id: string, offloads: boolean): Promise<Tap>;
-  /** Throws when an attached pod's network is not as its plugins have made it. */
+  /**
+   * Has the plugins look at an attached pod's network. Throws when it is not as they have made it; does
+   * nothing when they cannot look (before CNI 0.4.0), or are not to (`disableCheck`).
+   */
   check(id: string, signal: AbortSignal): Promise<void>;
   /** Takes a pod out of the network. Nothing there = nothing to do; what failed is tried again. */
   detach(id: string): Promise<void>;

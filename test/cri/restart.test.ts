@@ -60,6 +60,17 @@ describe("a restart at rest", () => {
     expect(bench.toolstackBench.leftovers()).toEqual([]);
   });
 
+  it("has the network of each pod that runs looked at", async () => {
+    const ended = await cri.runPod({
+      metadata: { name: "ended", namespace: "default", uid: "u2", attempt: 0 },
+    });
+    await cri.stopPod(ended);
+    await bench.kill();
+    await bench.revive();
+    const network = new FakeNetwork(bench.toolstackBench.root);
+    await expect.poll(() => network.checked()).toEqual([pod]);
+  });
+
   it("learns how a container exited meanwhile", async () => {
     const id = await cri.create(pod, { args: ["later", "200", "4"] });
     await cri.start(id);

@@ -23,11 +23,15 @@ export class FakeNetwork implements Network {
   readonly #directory: string;
   /** While this file is there, nothing can be detached. */
   readonly #stuck: string;
+  readonly #checked: string;
 
   constructor(root: string) {
     this.#directory = join(root, "network");
     this.#stuck = join(root, "network-is-stuck");
-    mkdirSync(this.#directory, { recursive: true });
+    this.#checked = join(root, "network-checked");
+    for (const directory of [this.#directory, this.#checked]) {
+      mkdirSync(directory, { recursive: true });
+    }
   }
 
   /** Detaching fails from now on, or does no longer; of every process with the same root. */
@@ -68,7 +72,14 @@ export class FakeNetwork implements Network {
     };
   }
 
-  async check(): Promise<void> {}
+  /** Pods whose network was looked at, by whatever process. */
+  checked(): string[] {
+    return readdirSync(this.#checked);
+  }
+
+  async check(id: string): Promise<void> {
+    writeFileSync(join(this.#checked, id), "");
+  }
 
   async detach(id: string): Promise<void> {
     if (existsSync(this.#stuck)) throw new LightvmError("internal", "the network is stuck");

@@ -271,6 +271,37 @@ describe("a pod in a network of plugins", () => {
     expect(existsSync(path("netns", A))).toBe(false);
   });
 
+  it("is looked at for no longer than somebody wants to know", async () => {
+    await network.attach(request(), signal);
+    plugin(
+      "bridge",
+      `[ "$CNI_COMMAND" = CHECK ] && { : >"$CNI_PATH/looks"; exec sleep 60; }; true`,
+    );
+    const controller = new AbortController();
+    const looking = network.check(A, controller.signal);
+    await expect.poll(() => existsSync(path("bin", "looks"))).toBe(true);
+    controller.abort();
+    await expect(looking).rejects.toMatchObject({ code: "cancelled" });
+    await network.detach(A);
+  });
+
+  it("is not as it was made when a plugin says so, unless none is to look", async () => {
+    await network.attach(request(), signal);
+    plugin(
+      "portmap",
+      `[ "$CNI_COMMAND" = CHECK ] && { echo '{"code":1,"msg":"no chain"}'; exit 1; }; true`,
+    );
+    await expect(network.check(A, signal)).rejects.toThrow(/failed at CHECK \(code 1\): no chain/);
+    await network.detach(A);
+    configure({ disableCheck: "true" });
+    plugin("portmap", `[ "$CNI_COMMAND" = ADD ] && echo '${JSON.stringify(RESULT)}'; true`);
+    await network.attach(request(), signal);
+    calls();
+    await network.check(A, signal);
+    expect(calls()).toEqual([]);
+    await network.detach(A);
+  });
+
   it("may have older plugins, which are not told at the end what they did", async () => {
     configure({ cniVersion: "0.3.1" });
     await network.attach(request(), signal);

@@ -48,10 +48,10 @@ export function hasPlugin({ directory }: Pick<PluginOptions, "directory">, type:
 }
 
 /**
- * Runs a plugin and returns what it wrote; undefined for nothing. One that has begun is not cancelled:
- * killed in the middle, its ADD leaves what its own DEL fails to delete (bridge: a rule without its
- * chain). Throws "unavailable" when it asks to be tried again, "failed-precondition" when it is not
- * there, "deadline-exceeded", "cancelled" when it has not begun, "internal" for every other failure,
+ * Runs a plugin and returns what it wrote; undefined for nothing. One that has begun to change
+ * something is not cancelled: killed in the middle, its ADD leaves what its own DEL fails to delete
+ * (bridge: a rule without its chain). Throws "unavailable" when it asks to be tried again, "failed-precondition" when it is not
+ * there, "deadline-exceeded", "cancelled" when it has not begun or only looks, "internal" for every other failure,
  * always with what the plugin says.
  */
 export async function runPlugin(
@@ -89,7 +89,10 @@ async function execute(
   child.stdin.on("error", () => undefined);
   child.stdin.end(JSON.stringify(config));
   try {
-    return await waitFor(outcomeOf(starter, child), `${what} at ${command}`, { timeoutMs });
+    return await waitFor(outcomeOf(starter, child), `${what} at ${command}`, {
+      timeoutMs,
+      signal: command === "CHECK" ? signal : undefined,
+    });
   } catch (error) {
     await kill(starter, child);
     throw error;
