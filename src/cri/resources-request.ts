@@ -2,7 +2,8 @@
 import type { LinuxContainerResources } from "../../cri-proto/generated/runtime/v1/resources.ts";
 import type { ContainerResources } from "../pod/container-record.ts";
 import type { PodResources } from "../service/sandbox/update.ts";
-import { invalid, natural, oneLine, safeNumber } from "./checks.ts";
+import type { LightvmError } from "../shared/errors.ts";
+import { invalid, natural, oneLine, safeNumber, unsupported } from "./checks.ts";
 
 /** Files of a cgroup that bound what it uses; anything else would move or freeze the container. */
 const UNIFIED = /^(cpu|cpuset|hugetlb|io|memory|pids)\.[a-zA-Z0-9._]+$/;
@@ -42,6 +43,7 @@ export function podResources(
 ): PodResources {
   const memory = (of: LinuxContainerResources | undefined, where: string) =>
     natural(of?.memoryLimitInBytes ?? 0n, `${where}.memory_limit_in_bytes`);
+  hugepageLimits(resources, "resources.hugepage_limits");
   const limit = memory(resources, "resources");
   return {
     memoryLimitBytes: limit === 0 ? 0 : limit + memory(overhead, "overhead"),
@@ -50,6 +52,10 @@ export function podResources(
   };
 }
 
+/**
+ * A VM gets its memory bit by bit, so its kernel has no huge pages to promise. Kubelet names each size
+ * that its node has with a limit of 0 in any container; a pod that wants some is refused.
+ */
 function hugepageLimits(
   linux: LinuxContainerResources | undefined,
   what: string,
@@ -57,9 +63,17 @@ function hugepageLimits(
   const limits: Record<string, number> = {};
   for (const { limit, pageSize } of linux?.hugepageLimits ?? []) {
     if (!PAGE_SIZE.test(pageSize)) throw invalid(`${what}: "${pageSize}" is no size of a page`);
-    limits[pageSize] = natural(limit, `${what} of ${pageSize}`);
+    if (natural(limit, `${what} of ${pageSize}`) > 0) throw withoutHugePages(what, pageSize);
+    limits[pageSize] = 0;
   }
   return limits;
+}
+
+function withoutHugePages(what: string, pageSize: string): LightvmError {
+  return unsupported(
+    `${what}: huge pages of ${pageSize}: a pod's VM has none; take the container's hugepages-* ` +
+      "resources away, or run the pod with another runtime class",
+  );
 }
 
 function unified(linux: LinuxContainerResources | undefined, what: string): Record<string, string> {

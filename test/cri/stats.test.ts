@@ -218,6 +218,16 @@ describe("limits of a container", () => {
     });
   });
 
+  it("name huge pages of any size, as long as none are wanted", async () => {
+    const id = await running("a");
+    const pages = (limit: bigint) => ({ hugepageLimits: [{ pageSize: "1GB", limit }] });
+    await update(id, pages(0n));
+    await expect(update(id, pages(1n << 30n))).rejects.toMatchObject({
+      code: status.UNIMPLEMENTED,
+      details: expect.stringMatching(/huge pages of 1GB: a pod's VM has none; take .* away/),
+    });
+  });
+
   it("are refused when they are none", async () => {
     const id = await running("a");
     for (const linux of [

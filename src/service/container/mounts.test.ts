@@ -2,12 +2,22 @@
 import { existsSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import type { Container } from "../../pod/container.ts";
 import type { ContainerMount } from "../../pod/container-record.ts";
 import type { PodVm } from "../../toolstack/pod-vm.ts";
 import type { Volume } from "../../toolstack/pod-volumes.ts";
 import { guestMounts } from "./mounts.ts";
+
+/** Mounting a hugetlbfs takes root: a directory of this name is taken for one. */
+vi.mock(import("node:fs/promises"), async (original) => {
+  const { statfs, ...others } = await original();
+  const pretending = async (path: string) => {
+    const { type, ...rest } = await statfs(path);
+    return { ...rest, type: path.endsWith("/hugepages") ? 0x958458f6 : type };
+  };
+  return { ...others, statfs: pretending as typeof statfs };
+});
 
 let host: string;
 beforeEach(() => {
@@ -86,6 +96,14 @@ describe("a container's mounts", () => {
     await expect(told([{ hostPath: join(host, "file/below") }])).rejects.toMatchObject({
       code: "failed-precondition",
       message: expect.stringContaining(`host path "${host}/file/below" cannot be mounted`),
+    });
+  });
+
+  it("are not made of huge pages", async () => {
+    const hostPath = join(host, "pods/u/volumes/kubernetes.io~empty-dir/hugepages");
+    await expect(told([{ hostPath }])).rejects.toMatchObject({
+      code: "unimplemented",
+      message: expect.stringMatching(/hugepages" is a hugetlbfs.*use "medium: Memory"/),
     });
   });
 

@@ -10,6 +10,8 @@ import type { PodVm } from "../../toolstack/pod-vm.ts";
 
 /** statfs(2): TMPFS_MAGIC. */
 const TMPFS = 0x01021994;
+/** statfs(2): HUGETLBFS_MAGIC. */
+const HUGETLBFS = 0x958458f6;
 /** Where kubelet keeps an emptyDir; with "medium: Memory" it has mounted a tmpfs there. */
 const EMPTY_DIRECTORY = /\/volumes\/kubernetes\.io~empty-dir\/([^/]+)$/;
 
@@ -32,7 +34,10 @@ export async function guestMounts(
   const wanted = [...container.metadata.config.mounts].sort((a, b) => depth(a) - depth(b));
   const memory = await Promise.all(wanted.map(memoryVolume));
   const served = wanted.filter((_, index) => memory[index] === undefined);
-  for (const { hostPath } of served) await makeMissing(hostPath);
+  for (const { hostPath } of served) {
+    await makeMissing(hostPath);
+    await refuseHugePages(hostPath);
+  }
   const volumes = served.map(({ hostPath, readOnly, recursiveReadOnly, followsHost }) => ({
     hostPath,
     readOnly,
@@ -94,6 +99,22 @@ async function makeMissing(hostPath: string): Promise<void> {
       throw unusable(hostPath, cause);
     }
   }
+}
+
+/** Its pages are the node's and cannot be the VM's: what is mapped there would be copies of them. */
+async function refuseHugePages(hostPath: string): Promise<void> {
+  let type: number;
+  try {
+    ({ type } = await statfs(hostPath));
+  } catch (error) {
+    throw unusable(hostPath, error);
+  }
+  if (type !== HUGETLBFS) return;
+  throw new LightvmError(
+    "unimplemented",
+    `host path "${hostPath}" is a hugetlbfs, such as an emptyDir with "medium: HugePages": a pod's VM ` +
+      'has no huge pages; use "medium: Memory", or run the pod with another runtime class',
+  );
 }
 
 function unusable(hostPath: string, cause: unknown): LightvmError {
