@@ -38,6 +38,17 @@ describe("the conformance document", () => {
   });
 });
 
+describe("runs in a row", () => {
+  it("are told with what one of them had otherwise", () => {
+    const otherwise = ["a: passed, then failed: late"];
+    const last = { ...run(4, [spec("a", "failed")]), passedInARow: [1, 0], otherwise };
+    const text = conformanceDocument("v1", [last]);
+    expect(text).toContain("|  | lightvm 1, 4 side by side |");
+    expect(text).toContain("| the same, run after run | 1, 0 |");
+    expect(text).toContain("- 4 side by side, in another run: a: passed, then failed: late");
+  });
+});
+
 describe("a run", () => {
   it("surprises by what fails without a reason, and by what passes with one", () => {
     const result = run(1, [spec("b", "failed", "why"), spec(HOST_PID, "passed")]);

@@ -6,6 +6,10 @@ import type { RuntimeName } from "./runtimes.ts";
 /** A whole run of the suite. Those of one runtime stand side by side, the first being the serial one. */
 export interface Run extends SuiteResult {
   readonly name: RuntimeName;
+  /** How many specs passed in each run of the same suite in a row, this one the last. */
+  readonly passedInARow?: readonly number[];
+  /** What ended otherwise in one of them than in the first. */
+  readonly otherwise?: readonly string[];
 }
 
 const CONFORMANCE = "[Conformance]";
@@ -16,7 +20,7 @@ export function conformanceDocument(critestVersion: string, runs: readonly Run[]
   const names = [...new Set(runs.flatMap(({ specs }) => specs.map(({ name }) => name)))].sort();
   const row = (cells: readonly string[]) => `| ${cells.map(escaped).join(" | ")} |`;
   const head = (first: string) => [
-    row([first, ...runs.map(({ runtime }) => runtime)]),
+    row([first, ...runs.map(heading)]),
     `|---${"|---".repeat(runs.length)}|`,
   ];
   const total = (what: string, of: (run: Run) => string) => row([what, ...runs.map(of)]);
@@ -30,6 +34,7 @@ export function conformanceDocument(critestVersion: string, runs: readonly Run[]
     ...head(""),
     total("`[Conformance]` specs passed", ({ specs }) => count(specs, CONFORMANCE)),
     total("all specs passed", ({ specs }) => count(specs, "")),
+    total("the same, run after run", ({ passedInARow }) => passedInARow?.join(", ") ?? ""),
     total("specs side by side", ({ parallel }) => String(parallel)),
     total("left behind afterwards", ({ leftBehind }) => leftBehind.join("; ") || "nothing"),
     "",
@@ -77,8 +82,15 @@ function explained([first, ...others]: readonly Run[]): string[] {
     ...others.flatMap((run) =>
       differences(first, run).map((text) => `- ${run.parallel} side by side: ${text}`),
     ),
+    ...[first, ...others].flatMap(({ parallel, otherwise = [] }) =>
+      otherwise.map((text) => `- ${parallel} side by side, in another run: ${text}`),
+    ),
     "",
   ];
+}
+
+function heading({ parallel, runtime }: Run): string {
+  return parallel === 1 ? runtime : `${runtime}, ${parallel} side by side`;
 }
 
 function reasonOf(runtime: RuntimeName, { name, message }: SpecResult): string {

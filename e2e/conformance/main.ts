@@ -71,15 +71,19 @@ async function repeatSuite(
 ): Promise<string[]> {
   const { stdout: version } = await box.exec("crictl --version");
   const found: string[] = [];
+  const passedInARow: number[] = [];
+  const otherwise: string[] = [];
   let first: Run | undefined;
   for (let count = 0; count < options.repeat; count += 1) {
     const run = await runSuite(box, registry, name, options);
     first ??= run;
     found.push(...faults(run, first));
+    otherwise.push(...differences(first, run));
     const passed = run.specs.filter(({ state }) => state === "passed").length;
     console.error(`[conformance] ${run.runtime}: ${passed} of ${run.specs.length} passed`);
     if (options.focus !== undefined) continue;
-    await storeRun(run);
+    passedInARow.push(passed);
+    await storeRun({ ...run, passedInARow, otherwise });
     const critestVersion = version.trim().split(" ").at(-1) ?? "";
     await writeFile(DOCUMENT, conformanceDocument(critestVersion, await storedRuns()));
   }
