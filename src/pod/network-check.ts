@@ -15,9 +15,9 @@ type Checked = Pick<Sandbox, "id" | "state" | "metadata">;
 /**
  * Has the plugins look at the network of each pod that runs (CNI's CHECK), and logs whose is not as
  * they have made it: while no lightvmd was there, somebody may have flushed the rules of a host port
- * or taken away an interface. Nothing else follows: plugins' checks are stricter than pods' needs, and
- * whether a pod still does its work its probes tell. Ends early, without an error, when `signal` is
- * aborted.
+ * or taken away an interface. Nothing else follows: whether a pod still does its work its probes tell,
+ * and plugins err. portmap 1.1.1, for one, looks for rules of a pod's IPv4 among those of IPv6
+ * (containernetworking/plugins#819). Ends early, without an error, when `signal` is aborted.
  */
 export async function checkNetworks(
   sandboxes: readonly Checked[],
@@ -32,14 +32,11 @@ export async function checkNetworks(
     const logger = parent.child({ pod: id, name, namespace });
     try {
       await network.check(id, AbortSignal.any([signal, AbortSignal.timeout(CHECK_MS)]));
-      logger.debug("a pod's network is as its plugins have made it");
+      logger.debug("CNI's CHECK of a pod's network has passed");
     } catch (error) {
       // One that was stopped meanwhile is in no network any more.
       if (signal.aborted || sandbox.state !== "ready") return;
-      logger.warn(
-        { error },
-        "a pod's network is not as its plugins have made it; if it cannot be reached, make it anew",
-      );
+      logger.warn({ error }, "CNI's CHECK of a pod's network has failed");
     }
   });
 }
