@@ -32,6 +32,11 @@ impl HandedFiles {
         true
     }
 
+    /// Closes all files that wait: who knew their tokens is gone.
+    pub(crate) fn forget(&mut self) {
+        self.waiting.clear();
+    }
+
     /// Gives out the file of a token, once.
     pub(crate) fn take(&mut self, token: u64) -> Result<File, Refusal> {
         let found = self.waiting.iter().position(|(other, _)| *other == token);
@@ -56,6 +61,9 @@ impl HandedFiles {
 
 #[cfg(test)]
 mod tests {
+    use std::io::Read;
+    use std::os::unix::net::UnixStream;
+
     use super::*;
 
     fn file() -> OwnedFd {
@@ -79,6 +87,16 @@ mod tests {
         assert!(files.take_optional(0).unwrap().is_none());
         assert!(files.take(0).is_err());
         assert!(files.take_optional(1).is_err());
+    }
+
+    #[test]
+    fn what_is_forgotten_is_closed() {
+        let (mut near, far) = UnixStream::pair().unwrap();
+        let mut files = HandedFiles::default();
+        assert!(files.hold(1, far.into()));
+        files.forget();
+        assert_eq!(near.read(&mut [0]).unwrap(), 0);
+        assert!(files.take(1).is_err());
     }
 
     #[test]

@@ -191,6 +191,9 @@ impl Process {
                 // Dropping the client closes its connection.
                 Err(refusal) => line(format_args!("a stream is refused: {}", refusal.message())),
             },
+            Ok(Greeting::File(..)) if !self.can_be_asked() => {
+                line(format_args!("a file comes from nobody"));
+            }
             Ok(Greeting::File(file_token, file, socket)) => {
                 if !self.files.hold(file_token, file) {
                     line(format_args!("file token {file_token:#x} is 0 or in use"));
@@ -271,16 +274,25 @@ impl Process {
             line(format_args!("a control connection is closed: {error}"));
         }
         self.connections.remove(&token);
+        if !self.can_be_asked() {
+            // A next lightvmd names none of them, and what is behind them may be wanted elsewhere.
+            self.files.forget();
+        }
         self.consider_exit();
     }
 
     /// A VMM without a domain is of use only to whoever can still ask for one.
     fn consider_exit(&mut self) {
+        if matches!(self.phase, Phase::Started) && !self.can_be_asked() {
+            self.quitting = true;
+        }
+    }
+
+    /// Whether there is a connection over which a call may come.
+    fn can_be_asked(&self) -> bool {
         let can_ask = |(token, connection): (&Token, &Connection)| {
             *token == INHERITED || matches!(connection, Connection::Control(_))
         };
-        if matches!(self.phase, Phase::Started) && !self.connections.iter().any(can_ask) {
-            self.quitting = true;
-        }
+        self.connections.iter().any(can_ask)
     }
 }
