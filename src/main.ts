@@ -17,6 +17,7 @@ import { NativeProcessStarter } from "./shared/native-process-starter.ts";
 import { nodePaths } from "./shared/paths.ts";
 import { VERSION } from "./shared/version.ts";
 import { LightvmToolstack } from "./toolstack/lightvm-toolstack.ts";
+import { NativeDeviceHost } from "./toolstack/native-device-host.ts";
 import { NativeHypervisor } from "./toolstack/native-hypervisor.ts";
 import { NativeVolumeHost } from "./toolstack/native-volume-host.ts";
 
@@ -57,6 +58,7 @@ async function serve(configPath: string | undefined): Promise<void> {
     hypervisor: new NativeHypervisor(addon),
     processes,
     volumeHost: new NativeVolumeHost(addon),
+    deviceHost: new NativeDeviceHost(),
     logger,
   });
 

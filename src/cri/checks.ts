@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+import { posix } from "node:path";
 import { LightvmError } from "../shared/errors.ts";
 
 /** A request that can never succeed as it stands. */
@@ -34,4 +35,11 @@ export function natural(value: bigint, what: string): number {
 export function oneLine(value: string, what: string): string {
   if (/[\0\r\n]/.test(value)) throw invalid(`${what} contains a line break or a NUL byte`);
   return value;
+}
+
+/** An absolute path, without "." and "..", double and last slashes. */
+export function absolutePath(path: string, what: string): string {
+  if (!path.startsWith("/")) throw invalid(`${what} "${path}" is not absolute`);
+  const normal = posix.normalize(oneLine(path, what));
+  return normal.length > 1 && normal.endsWith("/") ? normal.slice(0, -1) : normal;
 }

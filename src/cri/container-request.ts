@@ -9,6 +9,7 @@ import type { CreateContainerRequest } from "../../cri-proto/generated/runtime/v
 import type { ContainerConfig } from "../pod/container-record.ts";
 import { checkRuntimeHandler } from "../service/node/runtime-handlers.ts";
 import { invalid, oneLine, required, unsupported } from "./checks.ts";
+import { containerDevices } from "./device-request.ts";
 import { containerMount } from "./mount-request.ts";
 import { containerResources } from "./resources-request.ts";
 import { containerSecurity } from "./security-request.ts";
@@ -37,6 +38,7 @@ export function containerConfig(request: CreateContainerRequest): ContainerConfi
     workingDirectory: workingDirectory(config.workingDir),
     environment: config.envs.map(environmentVariable),
     mounts: config.mounts.map(containerMount),
+    devices: containerDevices(config.devices),
     labels: config.labels,
     annotations: config.annotations,
     logPath: logPath(config.logPath),
@@ -50,11 +52,8 @@ export function containerConfig(request: CreateContainerRequest): ContainerConfi
 }
 
 /** By name, so that nobody looks for a device that was silently left out. */
-function refuseUnsupported({ CDIDevices, devices, windows }: WireConfig): void {
+function refuseUnsupported({ CDIDevices, windows }: WireConfig): void {
   if (windows !== undefined) throw unsupported("Windows containers do not exist here");
-  for (const { hostPath } of devices) {
-    throw unsupported(`host device "${hostPath}": a pod is a VM without the host's devices`);
-  }
   for (const { name } of CDIDevices) throw unsupported(`CDI device "${name}"`);
 }
 

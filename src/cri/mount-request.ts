@@ -1,11 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-import { posix } from "node:path";
 import {
   MountPropagation,
   type Mount as WireMount,
 } from "../../cri-proto/generated/runtime/v1/container.ts";
 import type { ContainerMount } from "../pod/container-record.ts";
-import { invalid, oneLine, unsupported } from "./checks.ts";
+import { absolutePath, invalid, unsupported } from "./checks.ts";
 
 /** Options of a bind mount that a guest knows as well. */
 const MOUNT_OPTIONS = new Set([
@@ -15,7 +14,7 @@ const MOUNT_OPTIONS = new Set([
 
 /** Checks one mount of a ContainerConfig. What a VM cannot carry is refused by name. */
 export function containerMount(mount: WireMount): ContainerMount {
-  const containerPath = absolute(mount.containerPath, "container_path");
+  const containerPath = absolutePath(mount.containerPath, "container_path");
   const what = `the volume at "${containerPath}"`;
   if (containerPath === "/") throw invalid('a volume at "/" would hide the whole image');
   if (mount.image !== undefined) {
@@ -32,7 +31,7 @@ export function containerMount(mount: WireMount): ContainerMount {
   }
   return {
     containerPath,
-    hostPath: absolute(mount.hostPath, `host_path of ${what}`),
+    hostPath: absolutePath(mount.hostPath, `host_path of ${what}`),
     readOnly: mount.readonly,
     recursiveReadOnly: mount.recursiveReadOnly,
     followsHost,
@@ -53,11 +52,4 @@ function propagation(mount: WireMount, what: string): boolean {
     default:
       throw invalid(`there is no mount propagation ${mount.propagation}`);
   }
-}
-
-/** An absolute path, without "." and "..", double and last slashes. */
-function absolute(path: string, what: string): string {
-  if (!path.startsWith("/")) throw invalid(`${what} "${path}" is not absolute`);
-  const normal = posix.normalize(oneLine(path, what));
-  return normal.length > 1 && normal.endsWith("/") ? normal.slice(0, -1) : normal;
 }

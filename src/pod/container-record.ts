@@ -35,6 +35,16 @@ export const containerMountSchema = z.object({
 });
 export type ContainerMount = Readonly<z.output<typeof containerMountSchema>>;
 
+/** A device of the host that a container has. */
+export const containerDeviceSchema = z.object({
+  /** Both absolute and normal. */
+  containerPath: z.string(),
+  hostPath: z.string(),
+  /** Otherwise it can only be read. */
+  writable: z.boolean(),
+});
+export type ContainerDevice = Readonly<z.output<typeof containerDeviceSchema>>;
+
 /** What a container was asked to be. Never changes. */
 export const containerConfigSchema = z.object({
   name: z.string(),
@@ -54,6 +64,7 @@ export const containerConfigSchema = z.object({
   /** "NAME=value", after the image's own. */
   environment: z.array(z.string()),
   mounts: z.array(containerMountSchema),
+  devices: z.array(containerDeviceSchema).default([]),
   labels: stringMap,
   annotations: stringMap,
   /** Relative to the sandbox's log directory; "" = no log. */

@@ -95,8 +95,8 @@ export async function killInGuest(
 }
 
 /**
- * Unmounts and forgets the container in the guest, where it must not run, then takes its volumes from
- * the guest. Idempotent.
+ * Unmounts and forgets the container in the guest, where it must not run, then takes its volumes and
+ * devices from the guest. Idempotent.
  */
 export async function removeFromGuest(
   vm: PodVm,
@@ -111,6 +111,7 @@ export async function removeFromGuest(
     if (!unknown && vm.end === undefined) throw error;
   }
   await vm.detachVolumes(containerId);
+  await vm.detachDevices(containerId);
 }
 
 function isGone(error: unknown): boolean {

@@ -69,9 +69,29 @@ async function adoptLiving(
     await removeRemains(context, spec, directory, record, client);
     return undefined;
   }
+  await detachStrays(client, record, state, context);
   const vm = LightvmPodVm.running(context, spec, directory, record, link, []);
   if (end !== undefined) await vm.conclude(end);
   return vm;
+}
+
+/** Disks whose lightvmd died before it had written them down: nobody was told of them. */
+async function detachStrays(
+  client: VmmClient,
+  record: ShellRecord,
+  state: State,
+  { logger, vmmTimeoutMs }: PodVmContext,
+): Promise<void> {
+  const held = record.disks.map(({ deviceId }) => deviceId);
+  const known = new Set([...Object.values(record.images), ...held]);
+  for (const deviceId of state.blockDeviceIds.filter((id) => !known.has(id))) {
+    try {
+      await client.call("detachDevice", { deviceId }, { timeoutMs: vmmTimeoutMs });
+    } catch (error) {
+      // It ends with the VM.
+      logger.warn({ error, deviceId }, "a disk of nobody could not be taken from its guest");
+    }
+  }
 }
 
 function isReady({ phase }: State): boolean {

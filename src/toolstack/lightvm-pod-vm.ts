@@ -1,5 +1,4 @@
 // SPDX-License-Identifier: Apache-2.0
-import { createHash } from "node:crypto";
 import { dirname } from "node:path";
 import type { Duplex } from "node:stream";
 import type { ProcessExited } from "../../cri-proto/generated/lightvm/agent/v1/agent.ts";
@@ -13,12 +12,15 @@ import type { VmmClient } from "../vmm/vmm-client.ts";
 import { handDescriptorToVmm, handFileToVmm } from "../vmm/vmm-files.ts";
 import { callAgent } from "./agent-call.ts";
 import { attachFilesystem } from "./attach-filesystem.ts";
+import type { DeviceHost } from "./device-host.ts";
 import { dismantle } from "./dismantle.ts";
 import { domainUuid } from "./domain-uuid.ts";
 import type { DomainFate, DomainWatch } from "./domain-watch.ts";
 import type { GuestEvents } from "./guest-events.ts";
 import type { Hypervisor } from "./hypervisor.ts";
 import { readJournal } from "./journal.ts";
+import { type AttachedDevice, PodDevices, type WantedDevice } from "./pod-devices.ts";
+import { PodImages } from "./pod-images.ts";
 import type {
   AgentCall,
   AgentReply,
@@ -40,6 +42,7 @@ import {
 import type { ShellDirectory } from "./shell-directory.ts";
 import type { ShellRecord } from "./shell-record.ts";
 import { helloOfAttach, helloOfForward, helloOfStream } from "./stream-hello.ts";
+import { VmDisks } from "./vm-disks.ts";
 import { endOfGuest, endToldBy, realtimeNanoseconds, STATE_MS, withLastWords } from "./vm-end.ts";
 import type { VolumeHost } from "./volume-host.ts";
 
@@ -48,6 +51,7 @@ export interface PodVmContext {
   readonly hypervisor: Hypervisor;
   readonly processes: ProcessStarter;
   readonly volumeHost: VolumeHost;
+  readonly deviceHost: DeviceHost;
   readonly fileServerBinary: string;
   readonly watch: DomainWatch;
   readonly logger: Logger;
@@ -81,7 +85,8 @@ export class LightvmPodVm implements PodVm {
   readonly #directory: ShellDirectory;
   readonly #unikernel: boolean;
   readonly #link: PodVmLink | undefined;
-  readonly #images = new Map<string, Promise<number>>();
+  readonly #images: PodImages;
+  readonly #devices: PodDevices;
   readonly #volumes: PodVolumes;
   readonly #resolveEnded: (end: PodVmEnd) => void;
   #record: ShellRecord;
@@ -108,6 +113,15 @@ export class LightvmPodVm implements PodVm {
     this.#record = record;
     this.#link = link;
     this.#volumes = this.#podVolumes();
+    const disks = new VmDisks({
+      vmm: () => this.#alive().client,
+      sender: context.hypervisor,
+      socketPath: directory.socket,
+      timeoutMs: context.vmmTimeoutMs,
+    });
+    this.#images = new PodImages(disks, record.images, (images) => this.#update({ images }));
+    const note = (held: ShellRecord["disks"]) => this.#update({ disks: held });
+    this.#devices = new PodDevices(context.deviceHost, disks, record.disks, note);
     const { promise, resolve } = Promise.withResolvers<PodVmEnd>();
     this.ended = promise;
     this.#resolveEnded = resolve;
@@ -123,9 +137,6 @@ export class LightvmPodVm implements PodVm {
     breakdown: readonly BreakdownStep[],
   ): LightvmPodVm {
     const vm = new LightvmPodVm(context, spec, directory, record, link, breakdown);
-    for (const [path, device] of Object.entries(record.images)) {
-      vm.#images.set(path, Promise.resolve(device));
-    }
     vm.#watchOver(link);
     return vm;
   }
@@ -159,14 +170,7 @@ export class LightvmPodVm implements PodVm {
   }
 
   async attachImage(path: string, signal: AbortSignal): Promise<number> {
-    let attaching = this.#images.get(path);
-    if (attaching === undefined) {
-      // Shared by all callers, so none of them may cancel it; each only stops waiting.
-      attaching = this.#attach(path);
-      this.#images.set(path, attaching);
-      attaching.catch(() => this.#images.delete(path));
-    }
-    return await waitFor(attaching, `attaching ${path}`, { signal });
+    return await this.#images.attach(path, signal);
   }
 
   async attachVolumes(
@@ -180,6 +184,19 @@ export class LightvmPodVm implements PodVm {
 
   async detachVolumes(containerId: string): Promise<void> {
     if (this.#end === undefined) await this.#volumes.detach(containerId);
+  }
+
+  async attachDevices(
+    containerId: string,
+    devices: readonly WantedDevice[],
+    signal: AbortSignal,
+  ): Promise<AttachedDevice[]> {
+    this.#alive();
+    return await this.#devices.attach(containerId, devices, signal);
+  }
+
+  async detachDevices(containerId: string): Promise<void> {
+    if (this.#end === undefined) await this.#devices.detach(containerId);
   }
 
   async attachNetwork({ fd, mac, mtu, offloads }: VmTap, signal: AbortSignal): Promise<void> {
@@ -268,16 +285,6 @@ export class LightvmPodVm implements PodVm {
       throw new LightvmError("unavailable", `the VM of pod ${this.id} has ended: ${how}`);
     }
     return this.#link;
-  }
-
-  async #attach(path: string): Promise<number> {
-    const { client } = this.#alive();
-    const file = await this.#hand({ path, flags: "r" });
-    const serial = createHash("sha256").update(path).digest("hex").slice(0, 20);
-    const wait = { timeoutMs: this.#context.vmmTimeoutMs };
-    const { deviceId } = await client.call("attachBlock", { file, serial }, wait);
-    this.#update({ images: { ...this.#record.images, [path]: deviceId } });
-    return deviceId;
   }
 
   async #connect(hello: Buffer, signal: AbortSignal): Promise<Duplex> {

@@ -6,6 +6,7 @@ import type { Logger } from "../shared/logger.ts";
 import type { NodePaths } from "../shared/paths.ts";
 import type { ProcessStarter } from "../shared/process-starter.ts";
 import { adoptVm } from "./adoption.ts";
+import type { DeviceHost } from "./device-host.ts";
 import { DomainWatch } from "./domain-watch.ts";
 import type { Flavor } from "./flavor.ts";
 import { checkGuestFiles } from "./guest-kernel.ts";
@@ -40,6 +41,7 @@ export interface LightvmToolstackOptions {
   readonly hypervisor: Hypervisor;
   readonly processes: ProcessStarter;
   readonly volumeHost: VolumeHost;
+  readonly deviceHost: DeviceHost;
   readonly logger: Logger;
   /** How often the domain list is looked at for silent deaths; milliseconds. */
   readonly watchIntervalMs?: number;
@@ -57,7 +59,7 @@ export class LightvmToolstack implements Toolstack {
   readonly #creating = new Set<string>();
 
   constructor(options: LightvmToolstackOptions) {
-    const { config, hypervisor, logger, paths, processes, volumeHost } = options;
+    const { config, hypervisor, logger, paths, processes } = options;
     this.#options = options;
     const watch = new DomainWatch(hypervisor, logger, options.watchIntervalMs);
     const { vm, pool } = config;
@@ -71,7 +73,8 @@ export class LightvmToolstack implements Toolstack {
     this.#context = {
       hypervisor,
       processes,
-      volumeHost,
+      volumeHost: options.volumeHost,
+      deviceHost: options.deviceHost,
       fileServerBinary: paths.fileServerBinary,
       watch,
       logger,

@@ -7,6 +7,7 @@ import type {
   StreamHello,
 } from "../../cri-proto/generated/lightvm/agent/v1/agent.ts";
 import type { GuestEnd } from "../../cri-proto/generated/lightvm/vmm/v1/vmm.ts";
+import type { AttachedDevice, WantedDevice } from "./pod-devices.ts";
 import type { AttachedVolumes, Volume } from "./pod-volumes.ts";
 
 /** A call to the agent, without its id. */
@@ -94,6 +95,17 @@ export interface PodVm {
   ): Promise<AttachedVolumes>;
   /** Takes a container's volumes away. Idempotent; what an ended VM had is gone with it. */
   detachVolumes(containerId: string): Promise<void>;
+  /**
+   * Opens devices of the host for a container and shows block devices to the guest, as disks; others
+   * must be such that the guest has its own. What has been done when it throws, `detachDevices` undoes.
+   */
+  attachDevices(
+    containerId: string,
+    devices: readonly WantedDevice[],
+    signal: AbortSignal,
+  ): Promise<AttachedDevice[]>;
+  /** Closes a container's block devices. Idempotent; what an ended VM had is closed with it. */
+  detachDevices(containerId: string): Promise<void>;
   /** Hot-plugs a network interface over an open tap, of which the VMM gets a copy. */
   attachNetwork(tap: VmTap, signal: AbortSignal): Promise<void>;
   /** Opens (creates, appends) the CRI log file at `path` and hands it to the VMM; "" drops output. */

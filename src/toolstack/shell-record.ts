@@ -2,6 +2,7 @@
 import { z } from "zod";
 import type { ProcessIdentity } from "../vmm/process-identity.ts";
 import type { Flavor } from "./flavor.ts";
+import type { DiskRecord } from "./pod-devices.ts";
 import type { PodVmEnd } from "./pod-vm.ts";
 
 /** How far a shell has come before its pod is known. */
@@ -32,6 +33,17 @@ const recordSchema = z.object({
     .optional(),
   /** Image file → noxs device id. */
   images: z.record(z.string(), z.number()).default({}),
+  /** Block devices of the host that the guest has. */
+  disks: z
+    .array(
+      z.object({
+        host: z.string(),
+        writable: z.boolean(),
+        deviceId: z.number(),
+        containers: z.array(z.string()),
+      }),
+    )
+    .default([]),
   /** The process that serves the pod's volumes, */
   fileServer: z.object({ pid: z.number(), startTime: z.string() }).optional(),
   /** and the noxs device that the guest sees of it. */
@@ -49,6 +61,7 @@ export interface ShellRecord {
   readonly pod?: { readonly id: string; readonly name: string };
   readonly end?: PodVmEnd;
   readonly images: Readonly<Record<string, number>>;
+  readonly disks: readonly DiskRecord[];
   readonly fileServer?: ProcessIdentity;
   readonly volumesDevice?: number;
 }

@@ -124,7 +124,7 @@ export class Shell implements AsyncDisposable {
     const remains: { process?: ProcessIdentity; client?: VmmClient } = {};
     undo.defer(() => removeShell(tools, plan, remains));
     directory.create();
-    const record: ShellRecord = { flavor, recipe: recipe.stamp, uid, images: {} };
+    const record: ShellRecord = { flavor, recipe: recipe.stamp, uid, images: {}, disks: [] };
     directory.writeRecord(record);
     const child = spawnVmm(tools.processes, {
       binary: tools.paths.vmmBinary,

@@ -136,12 +136,6 @@ describe("a container that cannot be", () => {
       status.UNIMPLEMENTED,
       /mount option "sync"/,
     ],
-    [
-      "has a host device",
-      { devices: [{ hostPath: "/dev/kvm" }] },
-      status.UNIMPLEMENTED,
-      /host device "\/dev\/kvm"/,
-    ],
     ["has no image", { image: { image: "" } }, status.INVALID_ARGUMENT, /image is empty/],
     [
       "has an image that is not here",

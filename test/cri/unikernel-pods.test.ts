@@ -107,6 +107,11 @@ describe("a pod of unikernels", () => {
       code: status.UNIMPLEMENTED,
       details: expect.stringContaining('a volume is wanted at "/data"'),
     });
+    const devices = [{ containerPath: "/dev/x", hostPath: "/dev/sda", permissions: "r" }];
+    await expect(cri.create(pod, { ...NOOP, devices })).rejects.toMatchObject({
+      code: status.UNIMPLEMENTED,
+      details: expect.stringContaining('the host device "/dev/sda" is wanted'),
+    });
     const id = await cri.create(pod, {
       ...NOOP,
       mounts: [{ containerPath: "/etc/hosts", hostPath: "/etc/hosts" }],

@@ -43,7 +43,9 @@ const behaviour = JSON.parse(readFileSync(behaviourFile, "utf8")) as VmmBehaviou
 const controls = new Set<Socket>();
 const files = new Map<bigint, number>();
 const exits: ProcessExited[] = [];
-const devices: number[] = [];
+/** Device id → whether it is a disk. */
+const devices = new Map<number, boolean>();
+let lastDevice = 3;
 const agent = behaviour.runsContainers === true ? new FakeAgent(processExited) : undefined;
 let phase: State_Phase = State_Phase.PHASE_STARTED;
 let domid = 0;
@@ -214,8 +216,14 @@ function answer({ call }: ClientMessage): VmmMessage["body"] | "silence" {
     case "attachFilesystem":
     case "attachBlock":
     case "attachNetwork":
-      devices.push(devices.length + 4);
-      return { $case: "deviceAttached", value: { deviceId: devices.at(-1) ?? 0 } };
+      lastDevice += 1;
+      devices.set(lastDevice, call.$case === "attachBlock");
+      return { $case: "deviceAttached", value: { deviceId: lastDevice } };
+    case "detachDevice": {
+      if (devices.delete(call.value.deviceId)) return { $case: "done", value: {} };
+      const message = "no device has this id";
+      return { $case: "failure", value: { code: Failure_Code.CODE_INVALID, message } };
+    }
     case "setContainerLog": {
       const file = files.get(call.value.file);
       if (call.value.containerId === consoleContainer) consoleLog = file;
@@ -240,7 +248,8 @@ function answer({ call }: ClientMessage): VmmMessage["body"] | "silence" {
           agent: undefined,
           end,
           exits,
-          deviceIds: devices,
+          deviceIds: [...devices.keys()],
+          blockDeviceIds: [...devices].filter(([, disk]) => disk).map(([id]) => id),
           residentBytes: 1n,
           alive,
         },

@@ -7,6 +7,7 @@ import { describeError } from "../../src/shared/errors.ts";
 import { createLogger } from "../../src/shared/logger.ts";
 import { nodePaths } from "../../src/shared/paths.ts";
 import { LightvmToolstack } from "../../src/toolstack/lightvm-toolstack.ts";
+import { FakeDeviceHost } from "./fake-device-host.ts";
 import { FakeHypervisor } from "./fake-hypervisor.ts";
 import { FakeImages } from "./fake-images.ts";
 import { FakeNetwork } from "./fake-network.ts";
@@ -23,6 +24,7 @@ const toolstack = new LightvmToolstack({
   hypervisor: new FakeHypervisor(join(root, "domains")),
   processes: new NodeProcessStarter(),
   volumeHost: new FakeVolumeHost(),
+  deviceHost: new FakeDeviceHost(),
   logger,
   watchIntervalMs: 20,
 });

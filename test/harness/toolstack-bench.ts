@@ -11,11 +11,14 @@ import {
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { type Config, parseConfig } from "../../src/shared/config.ts";
+import { LightvmError } from "../../src/shared/errors.ts";
 import { silentLogger } from "../../src/shared/logger.ts";
 import { type NodePaths, nodePaths } from "../../src/shared/paths.ts";
 import { LightvmToolstack } from "../../src/toolstack/lightvm-toolstack.ts";
 import type { PodVmSpec } from "../../src/toolstack/pod-vm.ts";
 import { identifyProcess, signalProcess } from "../../src/vmm/process-identity.ts";
+import { VmmClient } from "../../src/vmm/vmm-client.ts";
+import { FakeDeviceHost } from "./fake-device-host.ts";
 import { FakeHypervisor } from "./fake-hypervisor.ts";
 import { FakeVolumeHost, writeFakeFileServer } from "./fake-volume-host.ts";
 import { NodeProcessStarter } from "./node-process-starter.ts";
@@ -67,6 +70,7 @@ export class ToolstackBench implements Disposable {
       hypervisor: this.hypervisor,
       processes: new NodeProcessStarter(),
       volumeHost: this.volumeHost,
+      deviceHost: new FakeDeviceHost(),
       logger: silentLogger(),
       watchIntervalMs: 20,
     });
@@ -94,6 +98,36 @@ export class ToolstackBench implements Disposable {
   /** What VMMs do that are started from now on. */
   behave(behaviour: VmmBehaviour): void {
     writeFileSync(join(this.root, "behaviour.json"), JSON.stringify(behaviour));
+  }
+
+  /** A file that FakeDeviceHost takes for a block device. */
+  disk(name: string): string {
+    const path = join(this.root, `${name}.disk`);
+    writeFileSync(path, "");
+    return path;
+  }
+
+  /** The noxs devices of the disks that a pod's VMM has, but for those of images. */
+  async disks(podId: string): Promise<number[]> {
+    const socket = join(this.paths.pods, podId, "vmm.sock");
+    const wait = { timeoutMs: 20_000 };
+    const listener = { guestEvent: () => undefined, processExited: () => undefined };
+    const explainLoss = async () => new LightvmError("unavailable", "the VMM is gone");
+    const client = await VmmClient.connect(socket, { listener, explainLoss }, wait);
+    try {
+      const { blockDeviceIds } = await client.call("getState", {}, wait);
+      const record = readFileSync(join(this.paths.pods, podId, "shell.json"), "utf8");
+      const images: number[] = Object.values(JSON.parse(record).images);
+      return blockDeviceIds.filter((id) => !images.includes(id));
+    } finally {
+      client.close();
+    }
+  }
+
+  /** Changes what is written down of a pod's VM, to what a lightvmd that was killed would have left. */
+  editRecord(podId: string, change: (record: object) => object): void {
+    const file = join(this.paths.pods, podId, "shell.json");
+    writeFileSync(file, JSON.stringify(change(JSON.parse(readFileSync(file, "utf8")))));
   }
 
   /** Everything that a VM can leave behind. */

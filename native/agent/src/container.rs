@@ -11,13 +11,14 @@ use std::os::unix::fs::chown;
 use std::path::{Path, PathBuf};
 
 use lightvm_protocol::agent::{
-    ContainerCreated, ContainerStats, CreateContainer, Isolation, Process as Description,
+    ContainerCreated, ContainerStats, CreateContainer, Isolation, Mount, Process as Description,
 };
 use rustix::fs::statvfs;
 use rustix::mount::{MountFlags, UnmountFlags, mount, unmount};
 
 use crate::cgroup::Cgroup;
 use crate::command;
+use crate::devices::{self, Found};
 use crate::error::{CallError, During};
 use crate::images::Images;
 use crate::launch::{Launch, NewContainer, Owner};
@@ -27,6 +28,9 @@ use crate::users::{self, Identity};
 
 /// The image as the pod's user namespace shows it.
 const MAPPED_IMAGE: &str = "mapped-image";
+
+/// Where a container's devices have their nodes.
+const DEVICES: &str = "devices";
 
 /// Longest container id that the host may use.
 const MAX_ID_BYTES: usize = 128;
@@ -61,9 +65,20 @@ pub struct Container {
     /// Its limits and accounts.
     pub cgroup: Cgroup,
     request: CreateContainer,
+    /// Nodes that are bound to their places when it is launched.
+    devices: Vec<Mount>,
     directory: PathBuf,
     /// How its user namespace maps ids; none: not at all.
     ids: Option<Ids>,
+}
+
+/// Disks and other devices that the kernel has for a container.
+#[derive(Debug)]
+pub struct Hardware<'a> {
+    /// Its image's disk.
+    pub disk: &'a Path,
+    /// What it was given beside it.
+    pub devices: &'a [Found],
 }
 
 /// Says no to ids that are no file names of ours.
@@ -79,23 +94,26 @@ impl Container {
     /// Prepares everything but the process. What was prepared goes again when a later step fails.
     pub fn create(
         request: CreateContainer,
-        disk: &Path,
+        hardware: &Hardware<'_>,
         images: &mut Images,
         places: &Places<'_>,
     ) -> Result<Self, CallError> {
         let device = request.root.as_ref().map_or(0, |root| root.block_device_id);
-        let image = images.acquire(device, disk)?;
+        let image = images.acquire(device, hardware.disk)?;
         let directory = places.state.join(&request.container_id);
         let namespace = places.user_namespace;
+        let ids = namespace.map(|namespace| namespace.ids);
         let made = mount_root(&directory, &image, namespace).and_then(|()| {
+            let devices = make_devices(hardware.devices, &directory.join(DEVICES), ids)?;
             let cgroup = Cgroup::create(places.cgroups, &request.container_id)
                 .during("make the container's cgroup")?;
             let container = Self {
                 phase: Phase::Created,
                 cgroup,
                 request,
+                devices,
                 directory: directory.clone(),
-                ids: namespace.map(|namespace| namespace.ids),
+                ids,
             };
             container
                 .check()
@@ -184,7 +202,7 @@ impl Container {
             root: self.directory.join("root").to_string_lossy().into_owned(),
             read_only: request.root.as_ref().is_some_and(|root| root.read_only),
             hostname: request.hostname.clone(),
-            mounts: request.mounts.clone(),
+            mounts: [request.mounts.as_slice(), &self.devices].concat(),
             masked_paths: request.masked_paths.clone(),
             readonly_paths: request.readonly_paths.clone(),
             privileged: request.privileged,
@@ -249,6 +267,18 @@ impl Container {
             .map_or(0, |root| root.block_device_id);
         images.release(device).during("unmount the image")
     }
+}
+
+fn make_devices(
+    found: &[Found],
+    directory: &Path,
+    ids: Option<Ids>,
+) -> Result<Vec<Mount>, CallError> {
+    if found.is_empty() {
+        return Ok(Vec::new());
+    }
+    fs::create_dir(directory).during("make the container's devices")?;
+    devices::make(found, directory, ids)
 }
 
 /// Mounts `image` below a writable tmpfs layer at `directory/root`. A read-only root has the layer

@@ -17,6 +17,7 @@ pub mod sandbox;
 pub mod cgroup;
 pub mod command;
 pub mod container;
+pub mod devices;
 pub mod images;
 pub mod root;
 pub mod user_namespace;

@@ -2,15 +2,16 @@
 //! Calls that need a hot-plugged device, which the kernel may find later than the host asks for it.
 
 use std::io;
-use std::path::Path;
 use std::time::{Duration, Instant};
 
+use lightvm_protocol::agent::device::Node;
 use lightvm_protocol::agent::{
     ConfigureNetwork, CreateContainer, Empty, agent_message::Body, failure::Code,
 };
 
 use crate::agent::Agent;
-use crate::container::{Container, Places, check_id};
+use crate::container::{Container, Hardware, Places, check_id};
+use crate::devices;
 use crate::error::CallError;
 use crate::network;
 
@@ -20,7 +21,7 @@ const DEVICE_DEADLINE: Duration = Duration::from_secs(8);
 /// A call that a device can hold up.
 #[derive(Debug)]
 pub(crate) enum DeviceCall {
-    /// Needs its disk, and the pod's volumes if it has any.
+    /// Needs its disk, disks that it was given, and the pod's volumes if it has any.
     CreateContainer(Box<CreateContainer>),
     /// Needs its interface.
     ConfigureNetwork(ConfigureNetwork),
@@ -32,9 +33,21 @@ impl DeviceCall {
         match self {
             Self::CreateContainer(request) => {
                 let disk = request.root.as_ref().map_or(0, |root| root.block_device_id);
-                match request.volumes_device_id {
-                    0 => format!("the disk of device {disk} has not appeared"),
-                    volumes => format!("devices {disk} and {volumes} have not both appeared"),
+                let given = request
+                    .devices
+                    .iter()
+                    .filter_map(|device| match device.node {
+                        Some(Node::BlockDeviceId(id)) => Some(id),
+                        _ => None,
+                    });
+                let volumes = Some(request.volumes_device_id).filter(|id| *id != 0);
+                let others: Vec<_> = given.chain(volumes).map(|id| id.to_string()).collect();
+                match others.as_slice() {
+                    [] => format!("the disk of device {disk} has not appeared"),
+                    ids => format!(
+                        "devices {disk} and {} have not all appeared",
+                        ids.join(", ")
+                    ),
                 }
             }
             Self::ConfigureNetwork(request) => {
@@ -86,10 +99,17 @@ impl Agent {
         if request.volumes_device_id != 0 && !self.volumes.acquire()? {
             return Ok(None);
         }
-        match self.images.disk(root.block_device_id) {
-            Some(disk) => self.create(request.clone(), &disk).map(Some),
-            None => Ok(None),
-        }
+        let Some(disk) = self.images.disk(root.block_device_id) else {
+            return Ok(None);
+        };
+        let Some(devices) = devices::find(&request.devices, &self.images)? else {
+            return Ok(None);
+        };
+        let hardware = Hardware {
+            disk: &disk,
+            devices: &devices,
+        };
+        self.create(request.clone(), &hardware).map(Some)
     }
 
     fn check_new(&self, request: &CreateContainer) -> Result<(), CallError> {
@@ -106,7 +126,11 @@ impl Agent {
         Ok(())
     }
 
-    fn create(&mut self, mut request: CreateContainer, disk: &Path) -> Result<Body, CallError> {
+    fn create(
+        &mut self,
+        mut request: CreateContainer,
+        hardware: &Hardware<'_>,
+    ) -> Result<Body, CallError> {
         let id = request.container_id.clone();
         self.volumes.resolve(&mut request.mounts)?;
         let (state, cgroups) = (&self.paths.state, &self.paths.cgroups);
@@ -115,7 +139,7 @@ impl Agent {
             cgroups,
             user_namespace: self.user_namespace.as_ref(),
         };
-        let container = Container::create(request, disk, &mut self.images, &places)?;
+        let container = Container::create(request, hardware, &mut self.images, &places)?;
         let created = container.created();
         self.containers.insert(id, container);
         created.map(Body::ContainerCreated)

@@ -20,7 +20,7 @@ mod vsock;
 #[cfg(any(test, feature = "test-support"))]
 pub mod test_support;
 
-pub use block::{Block, BlockError};
+pub use block::{Access, Block, BlockError};
 pub use bus::{Bell, Bus, BusError, BusOptions, Event, FrontConfig, Notifier};
 pub use console::{ConsoleError, ConsoleRing, Drained};
 pub use device::{Device, DeviceError, DeviceEvent, DeviceId, Progress};

@@ -71,6 +71,10 @@ function refuseWhatItCannot(sandbox: Sandbox, config: ContainerConfig): void {
   if (volume !== undefined) {
     throw refused(`has no file system, and a volume is wanted at "${volume.containerPath}"`);
   }
+  const device = config.devices[0];
+  if (device !== undefined) {
+    throw refused(`has no disks, and the host device "${device.hostPath}" is wanted`);
+  }
   if (config.terminal || config.stdin) throw refused("has no standard input and no terminal");
 }
 

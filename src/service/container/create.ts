@@ -2,6 +2,7 @@
 import { join } from "node:path";
 import type {
   CreateContainer,
+  Device,
   Isolation,
 } from "../../../cri-proto/generated/lightvm/agent/v1/agent.ts";
 import type { Image } from "../../image/images.ts";
@@ -23,6 +24,7 @@ import { agentProcess } from "./agent-process.ts";
 import { agentResources } from "./agent-resources.ts";
 import { guestCpuset } from "./cpu-limits.ts";
 import { createUnikernel, refuseUnikernelImage } from "./create-unikernel.ts";
+import { guestDevices } from "./devices.ts";
 import { isolationOf } from "./isolation.ts";
 import { type GuestMounts, guestMounts } from "./mounts.ts";
 import { mergeProcess } from "./process.ts";
@@ -59,7 +61,9 @@ export async function createContainer(
     removeFromGuest(vm, container.id, new AbortController().signal),
   );
   const mounts = await guestMounts(vm, container, signal);
-  const value = guestContainer(container, sandbox, { blockDeviceId, isolation, ...mounts });
+  const devices = await guestDevices(vm, container, signal);
+  const parts = { blockDeviceId, devices, isolation, ...mounts };
+  const value = guestContainer(container, sandbox, parts);
   const call = { $case: "createContainer", value } as const;
   const reply = await vm.call(call, { signal, timeoutMs: CREATE_TIMEOUT_MS });
   sandbox.requireVm();
@@ -86,7 +90,11 @@ function metadataOf(sandbox: Sandbox, config: ContainerConfig, image: Image): Co
 function guestContainer(
   container: Container,
   sandbox: Sandbox,
-  parts: GuestMounts & { readonly blockDeviceId: number; readonly isolation: Isolation },
+  parts: GuestMounts & {
+    readonly blockDeviceId: number;
+    readonly devices: Device[];
+    readonly isolation: Isolation;
+  },
 ): CreateContainer {
   const { config } = container.metadata;
   const { security } = config;
@@ -102,6 +110,7 @@ function guestContainer(
     privileged: security.privileged,
     hostname: sandbox.metadata.config.hostname,
     isolation: parts.isolation,
+    devices: parts.devices,
   };
 }
 

@@ -8,6 +8,7 @@ import { loadAddon } from "../../../../src/shared/native-addon.ts";
 import { NativeProcessStarter } from "../../../../src/shared/native-process-starter.ts";
 import { nodePaths } from "../../../../src/shared/paths.ts";
 import { LightvmToolstack } from "../../../../src/toolstack/lightvm-toolstack.ts";
+import { NativeDeviceHost } from "../../../../src/toolstack/native-device-host.ts";
 import { NativeHypervisor } from "../../../../src/toolstack/native-hypervisor.ts";
 import { NativeVolumeHost } from "../../../../src/toolstack/native-volume-host.ts";
 import type { BreakdownStep, PodVm } from "../../../../src/toolstack/pod-vm.ts";
@@ -70,6 +71,7 @@ export class BareToolstack {
       hypervisor: new NativeHypervisor(addon),
       processes: new NativeProcessStarter(addon),
       volumeHost: new NativeVolumeHost(addon),
+      deviceHost: new NativeDeviceHost(),
       logger: createLogger({ level: "info" }),
     });
     this.toolstack.start();

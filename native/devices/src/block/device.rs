@@ -2,14 +2,13 @@
 //! The device face of virtio-blk.
 
 use std::any::Any;
-use std::fmt;
 use std::fs::File;
 use std::io;
-use std::os::unix::fs::FileExt;
 
 use lightvm_abi::TYPE_BLOCK;
 
-use super::wire::{FEATURES, Request, SECTOR, SERIAL_LENGTH, Status, config};
+use super::disk::{Access, BlockError, Disk};
+use super::wire::{HEADER_LENGTH, Request, Status, config, features};
 use crate::{Chain, Device, DeviceError, DeviceEvent, Progress, Queues};
 
 const QUEUE_SIZE: u16 = 128;
@@ -17,91 +16,49 @@ const QUEUE_SIZE: u16 = 128;
 const SEGMENTS: u32 = QUEUE_SIZE as u32 - 2;
 /// Requests of one turn.
 const BUDGET: usize = 128;
-/// Bytes that are read from the file at once.
+/// Requests of one turn where some can be writes, for which a disk may take its time.
+const WRITABLE_BUDGET: usize = 16;
+/// Bytes that are copied at once.
 const PIECE: usize = 256 << 10;
 
-/// Why a file can't be a disk.
-#[derive(Debug)]
-pub enum BlockError {
-    /// The file's size can't be read.
-    Size(io::Error),
-    /// The file is empty.
-    Empty,
-    /// The serial is longer than virtio-blk's 20 bytes.
-    LongSerial,
-}
-
-impl fmt::Display for BlockError {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(match self {
-            Self::Size(_) => "the size of the disk's file can't be read",
-            Self::Empty => "the disk's file is empty",
-            Self::LongSerial => "the disk's serial is longer than 20 bytes",
-        })
-    }
-}
-
-impl std::error::Error for BlockError {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        match self {
-            Self::Size(error) => Some(error),
-            _ => None,
-        }
-    }
-}
-
-/// A read-only disk.
+/// A disk.
 pub struct Block {
     disk: Disk,
-    /// Bytes on their way from the file to the guest; kept, so that a request allocates nothing.
+    /// Bytes on their way between file and guest; kept, so that a request allocates nothing.
     buffer: Vec<u8>,
 }
 
-struct Disk {
-    file: File,
-    /// Bytes of the file; what lies behind them on the disk reads as zeros.
-    bytes: u64,
-    sectors: u64,
-    serial: [u8; SERIAL_LENGTH],
-}
-
 impl Block {
-    /// A disk with the file's content, padded with zeros to whole sectors.
-    pub fn new(file: File, serial: &str) -> Result<Self, BlockError> {
-        let bytes = file.metadata().map_err(BlockError::Size)?.len();
-        if bytes == 0 {
-            return Err(BlockError::Empty);
-        }
-        let mut padded = [0; SERIAL_LENGTH];
-        padded
-            .get_mut(..serial.len())
-            .ok_or(BlockError::LongSerial)?
-            .copy_from_slice(serial.as_bytes());
+    /// A disk with the file's content. One that is only read is padded with zeros to whole sectors.
+    ///
+    /// # Errors
+    ///
+    /// The file is no disk.
+    pub fn new(file: File, serial: &str, access: Access) -> Result<Self, BlockError> {
         Ok(Self {
-            disk: Disk {
-                file,
-                bytes,
-                sectors: bytes.div_ceil(SECTOR),
-                serial: padded,
-            },
+            disk: Disk::open(file, serial, access)?,
             buffer: Vec::new(),
         })
     }
-}
 
-impl Disk {
+    /// Closes the file, whether or not the guest has let go of the disk: requests give I/O errors.
+    pub fn cut_off(&mut self) {
+        self.disk.cut_off();
+    }
+
     /// Carries a request out; returns the bytes that were written before the status byte.
-    fn serve(&self, chain: &Chain, buffer: &mut Vec<u8>) -> Result<u32, DeviceError> {
-        let (status, written) = match Request::parse(chain, self.sectors)? {
-            Request::Read { start, length } => match self.read(chain, start, length, buffer)? {
+    fn serve(&mut self, chain: &Chain) -> Result<u32, DeviceError> {
+        let (status, written) = match Request::parse(chain, self.disk.geometry)? {
+            Request::Read { start, length } => match self.read(chain, start, length)? {
                 Ok(()) => (Status::Ok, length),
                 Err(_) => (Status::IoError, 0),
             },
+            Request::Write { start, length } => (Status::of(&self.write(chain, start, length)?), 0),
             Request::Serial { length } => {
-                chain.write(0, &self.serial[..length as usize])?;
+                chain.write(0, &self.disk.serial[..length as usize])?;
                 (Status::Ok, length)
             }
-            Request::Flush => (Status::Ok, 0),
+            Request::Flush => (Status::of(&self.disk.flush()), 0),
             Request::Refused(status) => (status, 0),
         };
         // Request::parse has made sure that there is a last writable byte.
@@ -112,17 +69,17 @@ impl Disk {
     /// Copies from the file into the chain. The inner error is the host's: the guest gets it as an
     /// I/O error, as from any disk that fails.
     fn read(
-        &self,
+        &mut self,
         chain: &Chain,
         start: u64,
         length: u32,
-        buffer: &mut Vec<u8>,
     ) -> Result<io::Result<()>, DeviceError> {
+        let Self { disk, buffer } = self;
         buffer.resize(PIECE, 0);
         let mut done = 0;
         while done < length {
             let piece = &mut buffer[..PIECE.min((length - done) as usize)];
-            if let Err(error) = self.read_piece(start + u64::from(done), piece) {
+            if let Err(error) = disk.read(start + u64::from(done), piece) {
                 return Ok(Err(error));
             }
             chain.write(done, piece)?;
@@ -131,11 +88,26 @@ impl Disk {
         Ok(Ok(()))
     }
 
-    fn read_piece(&self, start: u64, piece: &mut [u8]) -> io::Result<()> {
-        let there = self.bytes.saturating_sub(start).min(piece.len() as u64);
-        let (content, padding) = piece.split_at_mut(there as usize);
-        padding.fill(0);
-        self.file.read_exact_at(content, start)
+    /// Copies from the chain into the file. What the guest writes into its buffers meanwhile is on
+    /// the disk or is not: each byte is read once.
+    fn write(
+        &mut self,
+        chain: &Chain,
+        start: u64,
+        length: u32,
+    ) -> Result<io::Result<()>, DeviceError> {
+        let Self { disk, buffer } = self;
+        buffer.resize(PIECE, 0);
+        let mut done = 0;
+        while done < length {
+            let piece = &mut buffer[..PIECE.min((length - done) as usize)];
+            chain.read(HEADER_LENGTH as u32 + done, piece)?;
+            if let Err(error) = disk.write(start + u64::from(done), piece) {
+                return Ok(Err(error));
+            }
+            done += piece.len() as u32;
+        }
+        Ok(Ok(()))
     }
 }
 
@@ -145,7 +117,7 @@ impl Device for Block {
     }
 
     fn features(&self) -> u64 {
-        FEATURES
+        features(self.disk.geometry)
     }
 
     fn queue_sizes(&self) -> &'static [u16] {
@@ -153,7 +125,7 @@ impl Device for Block {
     }
 
     fn config(&self) -> Vec<u8> {
-        config(self.disk.sectors, SEGMENTS)
+        config(self.disk.geometry, SEGMENTS)
     }
 
     fn reset(&mut self, _events: &mut Vec<DeviceEvent>) {}
@@ -163,8 +135,12 @@ impl Device for Block {
         queues: &mut Queues,
         _events: &mut Vec<DeviceEvent>,
     ) -> Result<Progress, DeviceError> {
-        let Self { disk, buffer } = self;
-        queues.serve(0, BUDGET, |chain| disk.serve(chain, buffer))
+        let budget = if self.disk.geometry.writable {
+            WRITABLE_BUDGET
+        } else {
+            BUDGET
+        };
+        queues.serve(0, budget, |chain| self.serve(chain))
     }
 
     fn as_any_mut(&mut self) -> &mut dyn Any {

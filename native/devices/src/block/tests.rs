@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use lightvm_abi::ControlPage;
 use vm_memory::Bytes;
 
-use super::{Block, BlockError};
+use super::{Access, Block, BlockError};
 use crate::test_support::{Buffer, Guest, Ring};
 use crate::{DeviceId, Event};
 
@@ -25,6 +25,18 @@ impl Content {
     fn open(&self) -> File {
         File::open(&self.0).unwrap()
     }
+
+    fn open_for_writing(&self) -> File {
+        File::options()
+            .read(true)
+            .write(true)
+            .open(&self.0)
+            .unwrap()
+    }
+
+    fn bytes(&self) -> Vec<u8> {
+        fs::read(&self.0).unwrap()
+    }
 }
 
 impl Drop for Content {
@@ -41,19 +53,32 @@ fn pattern(start: usize, length: usize) -> Vec<u8> {
 
 struct Disk {
     guest: Guest,
+    id: DeviceId,
     ring: Ring,
-    _content: Content,
+    content: Content,
 }
 
 impl Disk {
     fn new(name: &str, bytes: usize) -> Self {
-        let content = Content::new(name, bytes);
-        let block = Block::new(content.open(), "sandbox-0123").unwrap();
-        let (guest, _, mut rings) = Guest::with(block);
+        Self::of(Content::new(name, bytes), Access::Read)
+    }
+
+    fn writable(name: &str, bytes: usize) -> Self {
+        Self::of(Content::new(name, bytes), Access::Write)
+    }
+
+    fn of(content: Content, access: Access) -> Self {
+        let file = match access {
+            Access::Read => content.open(),
+            Access::Write => content.open_for_writing(),
+        };
+        let block = Block::new(file, "sandbox-0123", access).unwrap();
+        let (guest, id, mut rings) = Guest::with(block);
         Self {
             guest,
+            id,
             ring: rings.remove(0),
-            _content: content,
+            content,
         }
     }
 
@@ -99,6 +124,24 @@ impl Disk {
         for length in parts {
             chain.push(self.buffer(*length, true));
         }
+        self.send(chain, indirect)
+    }
+
+    /// Writes `parts`, one behind the other: (bytes written by the device, status).
+    fn write(&mut self, sector: u64, parts: &[&[u8]]) -> (u32, u8) {
+        let mut chain = vec![self.header(1, sector)];
+        for part in parts {
+            let buffer = self.buffer(part.len() as u32, false);
+            let memory = &self.guest.memory;
+            memory.write_slice(part, buffer.address).unwrap();
+            chain.push(buffer);
+        }
+        let (written, _, status) = self.send(chain, false);
+        (written, status)
+    }
+
+    /// Sends a request that lacks its status byte only.
+    fn send(&mut self, mut chain: Vec<Buffer>, indirect: bool) -> (u32, Vec<u8>, u8) {
         let status = self.buffer(1, true);
         chain.push(status);
         let head = if indirect {
@@ -131,12 +174,17 @@ fn a_disk_has_a_size_and_says_so() {
 #[test]
 fn files_that_are_no_disk_are_refused() {
     let content = Content::new("empty", 0);
-    let empty = Block::new(content.open(), "");
+    let empty = Block::new(content.open(), "", Access::Read);
     assert!(matches!(empty, Err(BlockError::Empty)));
     let content = Content::new("serial", 1);
-    let long = Block::new(content.open(), "123456789012345678901");
+    let long = Block::new(content.open(), "123456789012345678901", Access::Read);
     assert!(matches!(long, Err(BlockError::LongSerial)));
-    assert!(Block::new(content.open(), "12345678901234567890").is_ok());
+    assert!(Block::new(content.open(), "12345678901234567890", Access::Read).is_ok());
+    let content = Content::new("uneven", 513);
+    let uneven = Block::new(content.open_for_writing(), "", Access::Write);
+    assert!(matches!(uneven, Err(BlockError::Uneven)));
+    let pipe = File::open("/proc/self/stat").unwrap();
+    assert!(Block::new(pipe, "", Access::Read).is_err());
 }
 
 #[test]
@@ -168,7 +216,7 @@ fn what_lies_behind_the_file_is_zero() {
 #[test]
 fn a_file_that_shrank_gives_io_errors() {
     let mut disk = Disk::new("shrunk", 8192);
-    let file = File::options().write(true).open(&disk._content.0).unwrap();
+    let file = File::options().write(true).open(&disk.content.0).unwrap();
     file.set_len(4096).unwrap();
     assert_eq!(disk.request(0, 0, &[4096], false).2, 0);
     assert_eq!(disk.request(0, 8, &[4096], false).2, 1);
@@ -184,6 +232,93 @@ fn other_requests_have_their_answers() {
     assert_eq!(disk.request(1, 0, &[], false), (1, vec![], 1));
     assert_eq!(disk.request(11, 0, &[], false), (1, vec![], 2));
     assert_eq!(disk.request(0, 0, &[100], false).2, 1);
+}
+
+#[test]
+fn what_is_written_is_in_the_file() {
+    let mut disk = Disk::writable("written", 1 << 20);
+    let features: u64 = disk.guest.get(0, offset_of!(ControlPage, back.features));
+    assert_eq!(features & (1 << 5), 0, "not read-only");
+    let data = pattern(77, 4096);
+    let parts = [&data[..1], &data[1..512], &data[512..600], &data[600..]];
+    assert_eq!(disk.write(3, &parts), (1, 0));
+    assert_eq!(disk.request(4, 0, &[], false), (1, vec![], 0), "a flush");
+    let mut expected = pattern(0, 1 << 20);
+    expected[1536..1536 + 4096].copy_from_slice(&data);
+    assert_eq!(disk.content.bytes(), expected);
+    assert_eq!(disk.request(0, 3, &[4096], false), (4097, data, 0));
+    // More than is copied at once, and up to the last sector.
+    let large = pattern(5, 700 << 10);
+    let sector = (1 << 11) - (700 << 1);
+    assert_eq!(disk.write(sector, &[&large]), (1, 0));
+    assert_eq!(disk.content.bytes()[324 << 10..], large);
+    assert_eq!(disk.content.bytes().len(), 1 << 20);
+}
+
+#[test]
+fn writes_elsewhere_change_nothing() {
+    let mut disk = Disk::writable("elsewhere", 4096);
+    let sector = pattern(9, 512);
+    let two = [sector.clone(), sector.clone()].concat();
+    for (start, data) in [
+        (8, &sector[..]),
+        (7, &two),
+        (0, &sector[..511]),
+        (0, &two[..513]),
+        (u64::MAX, &sector),
+        (1 << 55, &sector),
+    ] {
+        assert_eq!(disk.write(start, &[data]), (1, 1), "sector {start}");
+    }
+    assert_eq!(disk.write(8, &[]), (1, 0), "nothing, at the end");
+    assert_eq!(disk.content.bytes(), pattern(0, 4096));
+}
+
+#[test]
+fn a_disk_that_is_read_only_is_not_written() {
+    // Also if whoever opened the file did so for writing.
+    let content = Content::new("read-only", 4096);
+    let block = Block::new(content.open_for_writing(), "", Access::Read).unwrap();
+    let (guest, id, mut rings) = Guest::with(block);
+    let ring = rings.remove(0);
+    let mut disk = Disk {
+        guest,
+        id,
+        ring,
+        content,
+    };
+    assert_eq!(disk.write(0, &[&pattern(9, 512)]), (1, 1));
+    assert_eq!(disk.content.bytes(), pattern(0, 4096));
+}
+
+#[test]
+fn writes_that_the_host_refuses_are_io_errors() {
+    let content = Content::new("refused", 4096);
+    // Not opened for writing.
+    let block = Block::new(content.open(), "", Access::Write).unwrap();
+    let (guest, id, mut rings) = Guest::with(block);
+    let ring = rings.remove(0);
+    let mut disk = Disk {
+        guest,
+        id,
+        ring,
+        content,
+    };
+    assert_eq!(disk.write(0, &[&pattern(9, 512)]), (1, 1));
+    assert_eq!(disk.request(0, 0, &[512], false).2, 0);
+}
+
+#[test]
+fn a_disk_that_is_cut_off_has_closed_its_file() {
+    let mut disk = Disk::writable("cut", 4096);
+    assert_eq!(disk.write(0, &[&pattern(9, 512)]), (1, 0));
+    let id = disk.id;
+    let cut = disk.guest.bus.with_device(id, Block::cut_off);
+    cut.unwrap();
+    assert_eq!(disk.write(0, &[&pattern(10, 512)]), (1, 1));
+    assert_eq!(disk.request(4, 0, &[], false).2, 1, "a flush");
+    assert_eq!(disk.request(0, 0, &[512], false).2, 1);
+    assert_eq!(disk.content.bytes()[..512], pattern(9, 512));
 }
 
 #[test]
@@ -220,4 +355,14 @@ fn a_queue_is_emptied_in_turns() {
     assert!(disk.guest.bus.has_pending());
     disk.guest.bus.run_pending();
     assert!(!disk.guest.bus.has_pending());
+}
+
+#[test]
+fn a_disk_counts_until_it_is_asked_back() {
+    let mut disk = Disk::writable("counts", 4096);
+    let id = disk.id;
+    assert_eq!(disk.guest.bus.disk_ids(), [id]);
+    disk.guest.bus.unplug(id).unwrap();
+    assert_eq!(disk.guest.bus.disk_ids(), []);
+    assert_eq!(disk.guest.bus.device_ids(), [id]);
 }

@@ -105,6 +105,15 @@ impl Link {
         self.pending
     }
 
+    pub(super) fn kind(&self) -> u32 {
+        self.device.kind()
+    }
+
+    /// Whether the guest has been asked to release the device.
+    pub(super) fn is_removed(&self) -> bool {
+        self.removing
+    }
+
     /// From now on the guest may release the device.
     pub(super) fn ask_back(&mut self) {
         self.removing = true;

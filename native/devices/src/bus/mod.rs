@@ -15,7 +15,7 @@ use std::collections::VecDeque;
 use std::fmt;
 use std::sync::Arc;
 
-use lightvm_abi::{MAX_SLOTS, PAGE_SIZE};
+use lightvm_abi::{MAX_SLOTS, PAGE_SIZE, TYPE_BLOCK};
 use vm_memory::{Address, GuestAddress, GuestMemoryMmap};
 
 pub use control::FrontConfig;
@@ -250,6 +250,13 @@ impl Bus {
     pub fn device_ids(&self) -> Vec<DeviceId> {
         let links = self.slots.iter().filter_map(|slot| slot.link.as_ref());
         links.map(Link::id).collect()
+    }
+
+    /// Ids of the disks that nobody has unplugged.
+    pub fn disk_ids(&self) -> Vec<DeviceId> {
+        let links = self.slots.iter().filter_map(|slot| slot.link.as_ref());
+        let wanted = links.filter(|link| link.kind() == TYPE_BLOCK && !link.is_removed());
+        wanted.map(Link::id).collect()
     }
 
     fn find(&self, id: DeviceId) -> Result<usize, BusError> {

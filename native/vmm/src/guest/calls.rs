@@ -5,7 +5,7 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use lightvm_devices::{
-    Block, BusError, Device, DeviceId, HostRequest, Network, NetworkOptions, Sysctl,
+    Access, Block, BusError, Device, DeviceId, HostRequest, Network, NetworkOptions, Sysctl,
 };
 use lightvm_protocol::agent::AgentMessage;
 use lightvm_protocol::agent::agent_message::Body as AgentBody;
@@ -45,7 +45,13 @@ impl Guest {
         files: &mut HandedFiles,
     ) -> Result<Body, Refusal> {
         let file = files.take(request.file)?;
-        let disk = Block::new(file, &request.serial).map_err(|error| invalid(chain(&error)))?;
+        let access = if request.writable {
+            Access::Write
+        } else {
+            Access::Read
+        };
+        let disk =
+            Block::new(file, &request.serial, access).map_err(|error| invalid(chain(&error)))?;
         let disk: Box<dyn Device> = Box::new(disk);
         let DeviceId(device_id) = self.bus.plug(disk).map_err(|error| refuse(&error))?;
         self.settle();
@@ -94,8 +100,17 @@ impl Guest {
         for Detaching { caller, id, .. } in self.detaching.extract_all(|each| each.deadline <= now)
         {
             let message = format!("the guest did not let go of device {id} within 5 s");
-            let refusal = Refusal::new(Code::Device, message);
-            self.effects.push(Effect::Reply(caller, refusal.into()));
+            // What stands behind a disk is the host's, and shall not be held by a guest that won't.
+            let body = match self.bus.with_device(id, Block::cut_off) {
+                Ok(()) => {
+                    self.relay
+                        .report
+                        .line(format_args!("{message}; the file behind it is closed"));
+                    Body::Done(Done {})
+                }
+                Err(_) => Refusal::new(Code::Device, message).into(),
+            };
+            self.effects.push(Effect::Reply(caller, body));
         }
     }
 

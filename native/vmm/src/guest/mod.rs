@@ -146,12 +146,8 @@ impl Guest {
             agent: self.relay.agent.hello().cloned(),
             exits: self.exits.all(),
             alive: self.alive,
-            device_ids: self
-                .bus
-                .device_ids()
-                .into_iter()
-                .map(|DeviceId(id)| id)
-                .collect(),
+            device_ids: numbers(self.bus.device_ids()),
+            block_device_ids: numbers(self.bus.disk_ids()),
             ..Default::default()
         }
     }
@@ -342,6 +338,10 @@ impl Guest {
         bus.with_device((*vsock)?, |device: &mut Vsock| act(relay, device))
             .ok()
     }
+}
+
+fn numbers(ids: Vec<DeviceId>) -> Vec<u32> {
+    ids.into_iter().map(|DeviceId(id)| id).collect()
 }
 
 /// The event channels of a guest's devices.

@@ -22,6 +22,7 @@ const ALLOWED: &[c_long] = &[
     libc::SYS_write,
     libc::SYS_writev,
     libc::SYS_pwrite64,
+    libc::SYS_fdatasync,
     libc::SYS_lseek,
     libc::SYS_fstat,
     libc::SYS_close,
@@ -61,6 +62,8 @@ pub(crate) const EVTCHN_BIND: u32 = 0x0008_4501;
 /// The kernel holds both to the ports that this descriptor has bound.
 const EVTCHN_UNBIND: u32 = 0x0004_4503;
 const EVTCHN_NOTIFY: u32 = 0x0004_4504;
+/// `BLKSSZGET` of Linux' <linux/fs.h>: a disk's logical block size.
+pub(crate) const BLOCK_SIZE: u32 = 0x1268;
 /// `IOCTL_PRIVCMD_MMAPBATCH_V2`, as `lightvm_xen` makes it.
 pub(crate) const MMAP_BATCH: u32 = 0x0020_5004;
 
@@ -74,7 +77,13 @@ pub(crate) fn compile(violation: Violation) -> Result<Vec<Instruction>, JailErro
         .one_of(
             libc::SYS_ioctl,
             1,
-            &[EVTCHN_BIND, EVTCHN_NOTIFY, EVTCHN_UNBIND, MMAP_BATCH],
+            &[
+                EVTCHN_BIND,
+                EVTCHN_NOTIFY,
+                EVTCHN_UNBIND,
+                MMAP_BATCH,
+                BLOCK_SIZE,
+            ],
         )?
         .one_of(libc::SYS_fcntl, 1, &commands.map(c_int::unsigned_abs))?
         .compile(violation)

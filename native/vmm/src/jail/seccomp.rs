@@ -14,7 +14,7 @@ pub(super) fn install() -> Result<(), JailError> {
 #[cfg(test)]
 mod tests {
     use std::fs::File;
-    use std::io::{Read, Write};
+    use std::io::{Read, Seek, SeekFrom, Write};
     use std::net::TcpListener;
     use std::os::unix::net::UnixStream;
     use std::thread;
@@ -78,6 +78,23 @@ mod tests {
         });
         assert!(length > 0);
         assert_eq!(&echo, b"x");
+    }
+
+    #[test]
+    fn disks_are_measured_written_and_flushed() {
+        let path = std::env::temp_dir().join(format!("lightvm-vmm-disk-{}", std::process::id()));
+        let file = File::create_new(&path).unwrap();
+        let served = filtered(move || {
+            use std::os::unix::fs::FileExt;
+            file.write_all_at(&[1; 512], 0)?;
+            file.sync_data()?;
+            let measured = (&file).seek(SeekFrom::End(0))?;
+            // Of a file, the kernel does not know it: the filter has let it come that far.
+            Ok((measured, rustix::fs::ioctl_blksszget(&file)))
+        });
+        std::fs::remove_file(path).unwrap();
+        let served: std::io::Result<_> = served;
+        assert_eq!(served.unwrap(), (512, Err(rustix::io::Errno::NOTTY)));
     }
 
     #[test]

@@ -214,7 +214,30 @@ export interface CreateContainer {
   hostname: string;
   /** noxs entry id of the file system that holds the pod's volumes; 0: there is none (yet). */
   volumesDeviceId: number;
-  isolation: Isolation | undefined;
+  isolation:
+    | Isolation
+    | undefined;
+  /** beside those that every container has */
+  devices: Device[];
+}
+
+/** A device that the container has by a node of its own. */
+export interface Device {
+  /** absolute, in the container */
+  path: string;
+  node:
+    | //
+    /** noxs entry id of a disk, which may still be on its way */
+    { $case: "blockDeviceId"; value: number }
+    | //
+    /** a character device of the guest's, by its name below /dev: "fuse" */
+    { $case: "guestName"; value: string }
+    | undefined;
+  /** permissions, 0..0777 */
+  mode: number;
+  /** as the pod counts: in a user namespace, ids inside */
+  uid: number;
+  gid: number;
 }
 
 /** How a container is kept apart from the others and from the guest's kernel. */
@@ -1722,6 +1745,7 @@ function createBaseCreateContainer(): CreateContainer {
     hostname: "",
     volumesDeviceId: 0,
     isolation: undefined,
+    devices: [],
   };
 }
 
@@ -1759,6 +1783,9 @@ export const CreateContainer: MessageFns<CreateContainer> = {
     }
     if (message.isolation !== undefined) {
       Isolation.encode(message.isolation, writer.uint32(90).fork()).join();
+    }
+    for (const v of message.devices) {
+      Device.encode(v!, writer.uint32(98).fork()).join();
     }
     return writer;
   },
@@ -1864,6 +1891,14 @@ export const CreateContainer: MessageFns<CreateContainer> = {
             message.isolation = Isolation.decode(reader, reader.uint32());
             continue;
           }
+          case 12: {
+            if (tag !== 98) {
+              break;
+            }
+
+            message.devices.push(Device.decode(reader, reader.uint32()));
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1900,6 +1935,136 @@ export const CreateContainer: MessageFns<CreateContainer> = {
     message.isolation = (object.isolation !== undefined && object.isolation !== null)
       ? Isolation.fromPartial(object.isolation)
       : undefined;
+    message.devices = object.devices?.map((e) => Device.fromPartial(e)) || [];
+    return message;
+  },
+};
+
+function createBaseDevice(): Device {
+  return { path: "", node: undefined, mode: 0, uid: 0, gid: 0 };
+}
+
+export const Device: MessageFns<Device> = {
+  encode(message: Device, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.path !== "") {
+      writer.uint32(10).string(message.path);
+    }
+    switch (message.node?.$case) {
+      case "blockDeviceId":
+        writer.uint32(16).uint32(message.node.value);
+        break;
+      case "guestName":
+        writer.uint32(26).string(message.node.value);
+        break;
+    }
+    if (message.mode !== 0) {
+      writer.uint32(32).uint32(message.mode);
+    }
+    if (message.uid !== 0) {
+      writer.uint32(40).uint32(message.uid);
+    }
+    if (message.gid !== 0) {
+      writer.uint32(48).uint32(message.gid);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Device {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseDevice();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.path = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.node = { $case: "blockDeviceId", value: reader.uint32() };
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.node = { $case: "guestName", value: reader.string() };
+            continue;
+          }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.mode = reader.uint32();
+            continue;
+          }
+          case 5: {
+            if (tag !== 40) {
+              break;
+            }
+
+            message.uid = reader.uint32();
+            continue;
+          }
+          case 6: {
+            if (tag !== 48) {
+              break;
+            }
+
+            message.gid = reader.uint32();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create<I extends Exact<DeepPartial<Device>, I>>(base?: I): Device {
+    return Device.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<Device>, I>>(object: I): Device {
+    const message = createBaseDevice();
+    message.path = object.path ?? "";
+    switch (object.node?.$case) {
+      case "blockDeviceId": {
+        if (object.node?.value !== undefined && object.node?.value !== null) {
+          message.node = { $case: "blockDeviceId", value: object.node.value };
+        }
+        break;
+      }
+      case "guestName": {
+        if (object.node?.value !== undefined && object.node?.value !== null) {
+          message.node = { $case: "guestName", value: object.node.value };
+        }
+        break;
+      }
+    }
+    message.mode = object.mode ?? 0;
+    message.uid = object.uid ?? 0;
+    message.gid = object.gid ?? 0;
     return message;
   },
 };

@@ -245,13 +245,15 @@ export interface Breakdown_Step {
 }
 
 /**
- * Hot-plugs a read-only block device backed by a file; at most one 4 KiB block is read past its end
- * (as zeros) when its size is no multiple of 512.
+ * Hot-plugs a block device backed by a file or a block device of the host; at most one 4 KiB block is
+ * read past its end (as zeros) when its size is no multiple of 512.
  */
 export interface AttachBlock {
   file: bigint;
   /** at most 20 bytes, virtio-blk's ID string */
   serial: string;
+  /** the descriptor is, too, and its size is a multiple of 512 */
+  writable: boolean;
 }
 
 /**
@@ -290,6 +292,10 @@ export interface DeviceAttached {
   deviceId: number;
 }
 
+/**
+ * Answered when the guest has let go: the device's files are closed and its slot is free. A guest that
+ * does not let go of a disk in time keeps the slot and gets I/O errors: the file is closed all the same.
+ */
 export interface DetachDevice {
   deviceId: number;
 }
@@ -332,6 +338,8 @@ export interface State {
   residentBytes: bigint;
   /** sysctl has said ALIVE */
   alive: boolean;
+  /** of device_ids, the disks that nobody has detached */
+  blockDeviceIds: number[];
 }
 
 export const State_Phase = {
@@ -1921,7 +1929,7 @@ export const Breakdown_Step: MessageFns<Breakdown_Step> = {
 };
 
 function createBaseAttachBlock(): AttachBlock {
-  return { file: 0n, serial: "" };
+  return { file: 0n, serial: "", writable: false };
 }
 
 export const AttachBlock: MessageFns<AttachBlock> = {
@@ -1934,6 +1942,9 @@ export const AttachBlock: MessageFns<AttachBlock> = {
     }
     if (message.serial !== "") {
       writer.uint32(18).string(message.serial);
+    }
+    if (message.writable !== false) {
+      writer.uint32(24).bool(message.writable);
     }
     return writer;
   },
@@ -1967,6 +1978,14 @@ export const AttachBlock: MessageFns<AttachBlock> = {
             message.serial = reader.string();
             continue;
           }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.writable = reader.bool();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1986,6 +2005,7 @@ export const AttachBlock: MessageFns<AttachBlock> = {
     const message = createBaseAttachBlock();
     message.file = (object.file !== undefined && object.file !== null) ? BigInt(object.file) : 0n;
     message.serial = object.serial ?? "";
+    message.writable = object.writable ?? false;
     return message;
   },
 };
@@ -2482,6 +2502,7 @@ function createBaseState(): State {
     deviceIds: [],
     residentBytes: 0n,
     alive: false,
+    blockDeviceIds: [],
   };
 }
 
@@ -2517,6 +2538,13 @@ export const State: MessageFns<State> = {
     }
     if (message.alive !== false) {
       writer.uint32(112).bool(message.alive);
+    }
+    if (message.blockDeviceIds.length !== 0) {
+      writer.uint32(122).fork();
+      for (const v of message.blockDeviceIds) {
+        writer.uint32(v);
+      }
+      writer.join();
     }
     return writer;
   },
@@ -2608,6 +2636,24 @@ export const State: MessageFns<State> = {
             message.alive = reader.bool();
             continue;
           }
+          case 15: {
+            if (tag === 120) {
+              message.blockDeviceIds.push(reader.uint32());
+
+              continue;
+            }
+
+            if (tag === 122) {
+              const end2 = reader.uint32() + reader.pos;
+              while (reader.pos < end2) {
+                message.blockDeviceIds.push(reader.uint32());
+              }
+
+              continue;
+            }
+
+            break;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -2635,6 +2681,7 @@ export const State: MessageFns<State> = {
       ? BigInt(object.residentBytes)
       : 0n;
     message.alive = object.alive ?? false;
+    message.blockDeviceIds = object.blockDeviceIds?.map((e) => e) || [];
     return message;
   },
 };
