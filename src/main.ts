@@ -45,13 +45,14 @@ async function serve(configPath: string | undefined): Promise<void> {
   const addon = loadAddon(paths.addon);
   const processes = new NativeProcessStarter(addon);
   const network = openNetwork({
-    config: config.network,
+    config,
     database,
     paths,
     namespaces: new NativeNamespaces(addon),
     processes,
     logger,
   });
+  running.use(network);
   const toolstack = new LightvmToolstack({
     config,
     paths,

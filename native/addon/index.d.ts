@@ -95,8 +95,10 @@ export interface TapInfo {
   routes: TapRoute[];
 }
 
-/** Makes a network namespace, its loopback on, that is kept at `path` as ip-netns(8) does. */
-export function createNetworkNamespace(path: string): Promise<void>;
+/** Makes a network namespace, its loopback on. It lives as long as its descriptor, which the caller must close. */
+export function openNetworkNamespace(): Promise<number>;
+/** Keeps a namespace at `path` as ip-netns(8) does. `fd` stays the caller's, and open until this is done. */
+export function keepNetworkNamespace(fd: number, path: string): Promise<void>;
 /** One that is not there is no error. */
 export function deleteNetworkNamespace(path: string): Promise<void>;
 /** Makes a tap in the namespace at `path`: what arrives at it leaves through `interfaceName`, and the reverse. */

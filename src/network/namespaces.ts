@@ -12,8 +12,10 @@ export interface TapInfo {
 
 /** Network namespaces of the node's kernel. */
 export interface Namespaces {
-  /** Makes one, its loopback on, that a mount at `path` keeps. */
-  create(path: string): Promise<void>;
+  /** Makes one, its loopback on. It lives as long as its descriptor, which the caller closes. */
+  open(): Promise<number>;
+  /** Keeps the namespace of a descriptor by a mount at `path`. The descriptor stays the caller's. */
+  keep(fd: number, path: string): Promise<void>;
   /** True when a namespace is kept at `path`; a file that one was to be kept at is none. */
   exists(path: string): boolean;
   /** Lets go of one; it is no error when there is none. */

@@ -7,7 +7,10 @@ import type { Namespaces, TapInfo } from "./namespaces.ts";
 /** What statfs(2) says of a namespace's mount (linux/magic.h). */
 const NSFS_MAGIC = 0x6e736673;
 
-type Addon = Pick<NativeAddon, "createNetworkNamespace" | "deleteNetworkNamespace" | "openTap">;
+type Addon = Pick<
+  NativeAddon,
+  "openNetworkNamespace" | "keepNetworkNamespace" | "deleteNetworkNamespace" | "openTap"
+>;
 
 /** The network namespaces of this dom0, through the Node-API addon: no process is started for them. */
 export class NativeNamespaces implements Namespaces {
@@ -17,9 +20,14 @@ export class NativeNamespaces implements Namespaces {
     this.#addon = addon;
   }
 
-  create(path: string): Promise<void> {
-    const what = `make the network namespace ${path}`;
-    return awaitAddon("internal", what, () => this.#addon.createNetworkNamespace(path));
+  open(): Promise<number> {
+    const what = "make a network namespace";
+    return awaitAddon("internal", what, () => this.#addon.openNetworkNamespace());
+  }
+
+  keep(fd: number, path: string): Promise<void> {
+    const what = `keep a network namespace at ${path}`;
+    return awaitAddon("internal", what, () => this.#addon.keepNetworkNamespace(fd, path));
   }
 
   exists(path: string): boolean {

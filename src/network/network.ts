@@ -63,8 +63,11 @@ export interface Tap extends Disposable {
 /** The interface's name in the pod. */
 export const POD_INTERFACE = "eth0";
 
-/** The way of pods to a network, and back out of it. */
-export interface Network {
+/**
+ * The way of pods to a network, and back out of it. Disposing of it ends what is done in the
+ * background; pods stay where they are.
+ */
+export interface Network extends AsyncDisposable {
   /** Why no pod can be given a network now; undefined when one can. Asked of the disk. */
   obstacle(): string | undefined;
   /**

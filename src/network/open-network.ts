@@ -6,11 +6,12 @@ import type { NodePaths } from "../shared/paths.ts";
 import type { ProcessStarter } from "../shared/process-starter.ts";
 import { AttachmentStore } from "./cni/attachment-store.ts";
 import { CniNetwork } from "./cni/cni-network.ts";
+import { NamespaceReserve } from "./namespace-reserve.ts";
 import type { Namespaces } from "./namespaces.ts";
 import type { Network } from "./network.ts";
 
 export interface NetworkOptions {
-  readonly config: Config["network"];
+  readonly config: Pick<Config, "network" | "pool">;
   readonly database: Database;
   readonly paths: NodePaths;
   readonly namespaces: Namespaces;
@@ -20,7 +21,8 @@ export interface NetworkOptions {
 
 /** The pod network of a node: CNI plugins in namespaces of the node's kernel. */
 export function openNetwork(options: NetworkOptions): Network {
-  const { config, database, logger, namespaces, paths, processes } = options;
+  const { database, logger, namespaces, paths, processes } = options;
+  const { network: config, pool } = options.config;
   return new CniNetwork({
     configDirectory: config.cni_config_directory,
     plugins: {
@@ -30,6 +32,12 @@ export function openNetwork(options: NetworkOptions): Network {
     },
     namespaceDirectory: paths.networkNamespaces,
     namespaces,
+    reserve: new NamespaceReserve({
+      namespaces,
+      size: config.ready_namespaces,
+      quietMs: pool.refill_after_seconds * 1000,
+      logger,
+    }),
     store: new AttachmentStore(database),
     logger,
   });

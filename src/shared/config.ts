@@ -150,6 +150,8 @@ const fileSchema = z.strictObject({
       cni_binary_directory: absolutePath.default("/opt/cni/bin"),
       /** One run of one plugin. */
       cni_timeout_seconds: seconds.default(60),
+      /** Network namespaces that wait for pods. */
+      ready_namespaces: z.int().min(0).max(1024).default(4),
     })
     .prefault({}),
 });

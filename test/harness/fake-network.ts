@@ -93,4 +93,6 @@ export class FakeNetwork implements Network {
   setPodCidr(cidr: string): void {
     this.podCidr = cidr;
   }
+
+  async [Symbol.asyncDispose](): Promise<void> {}
 }

@@ -4,6 +4,7 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io;
+use std::os::fd::RawFd;
 use std::path::Path;
 use std::thread;
 
@@ -15,31 +16,37 @@ use nix::sched::{CloneFlags, setns, unshare};
 /// The calling thread's own namespace, as a file that can be mounted elsewhere.
 const OWN_NAMESPACE: &str = "/proc/thread-self/ns/net";
 
-/// Makes a namespace with a loopback interface that is on, kept at `path` until [`delete`].
-pub(crate) fn create(path: &Path) -> io::Result<()> {
-    if let Some(parent) = path.parent() {
-        fs::create_dir_all(parent)?;
-    }
-    OpenOptions::new().write(true).create_new(true).open(path)?;
-    let made = in_thread(|| {
+/// Makes a namespace with a loopback interface that is on; it lives as long as the file is open or
+/// something else keeps it.
+pub(crate) fn open() -> io::Result<File> {
+    in_thread(|| {
         unshare(CloneFlags::CLONE_NEWNET)?;
         let mut netlink = Netlink::open()?;
         // The first interface of every namespace is its loopback.
         netlink.turn_on(1)?;
-        let nothing = None::<&str>;
-        mount(
-            Some(OWN_NAMESPACE),
-            path,
-            nothing,
-            MsFlags::MS_BIND,
-            nothing,
-        )?;
-        Ok(())
-    });
-    if made.is_err() {
+        File::open(OWN_NAMESPACE)
+    })
+}
+
+/// Keeps the namespace of a descriptor of this process at `path` until [`delete`].
+pub(crate) fn keep(descriptor: RawFd, path: &Path) -> io::Result<()> {
+    if let Some(parent) = path.parent() {
+        fs::create_dir_all(parent)?;
+    }
+    OpenOptions::new().write(true).create_new(true).open(path)?;
+    let source = format!("/proc/self/fd/{descriptor}");
+    let nothing = None::<&str>;
+    let kept = mount(
+        Some(source.as_str()),
+        path,
+        nothing,
+        MsFlags::MS_BIND,
+        nothing,
+    );
+    if kept.is_err() {
         fs::remove_file(path)?;
     }
-    made
+    Ok(kept?)
 }
 
 /// Lets go of a namespace: it ends with the last process and descriptor in it. One that is not

@@ -42,11 +42,18 @@ pub struct TapInfo {
     pub routes: Vec<TapRoute>,
 }
 
-/// Makes a network namespace that is kept at `path`.
+/// Makes a network namespace, which lives until the descriptor is closed or something else keeps it
+/// no longer. The caller must close it.
+#[napi(ts_return_type = "Promise<number>")]
+pub fn open_network_namespace() -> AsyncTask<Work<i32>> {
+    promise(|| namespace::open().map(IntoRawFd::into_raw_fd).map_err(failure))
+}
+
+/// Keeps the network namespace of a descriptor, which stays the caller's, at `path`.
 #[napi(ts_return_type = "Promise<void>")]
-pub fn create_network_namespace(path: String) -> AsyncTask<Work<()>> {
+pub fn keep_network_namespace(descriptor: i32, path: String) -> AsyncTask<Work<()>> {
     let path = PathBuf::from(path);
-    promise(move || namespace::create(&path).map_err(failure))
+    promise(move || namespace::keep(descriptor, &path).map_err(failure))
 }
 
 /// Lets go of a network namespace; one that is not there is no error.

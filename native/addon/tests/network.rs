@@ -10,6 +10,7 @@ mod tap;
 
 use std::fs::File;
 use std::io::{self, Read, Write};
+use std::os::fd::AsRawFd;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
@@ -21,13 +22,15 @@ struct Namespace(PathBuf);
 impl Namespace {
     fn new(name: &str) -> Option<Self> {
         let path = std::env::temp_dir().join(format!("lightvm-{}-{name}", std::process::id()));
-        match namespace::create(&path) {
-            Ok(()) => Some(Self(path)),
+        let open = match namespace::open() {
+            Ok(open) => open,
             Err(error) => {
                 eprintln!("not tried: no namespace can be had: {error}");
-                None
+                return None;
             }
-        }
+        };
+        namespace::keep(open.as_raw_fd(), &path).unwrap();
+        Some(Self(path))
     }
 }
 
@@ -57,7 +60,11 @@ fn a_namespace_is_kept_and_let_go() {
     );
     let lo = namespace::within(&made.0, || Netlink::open()?.links()).unwrap();
     assert_eq!((lo[0].name.as_str(), lo[0].up), ("lo", true));
-    assert!(namespace::create(&made.0).is_err(), "it is there already");
+    let other = namespace::open().unwrap();
+    let twice = namespace::keep(other.as_raw_fd(), &made.0);
+    assert!(twice.is_err(), "it is there already");
+    assert!(namespace::keep(-1, &made.0.with_extension("none")).is_err());
+    assert!(!made.0.with_extension("none").exists());
     namespace::delete(&made.0).unwrap();
     assert!(!made.0.exists());
     namespace::delete(&made.0).unwrap();
@@ -73,7 +80,6 @@ fn what_is_made_in_part_is_let_go_too() {
 
 /// A tap without a header before its frames: it stands for what a plugin has made.
 fn plugins_interface(name: &str) -> io::Result<File> {
-    use std::os::fd::AsRawFd;
     nix::ioctl_write_ptr_bad!(set_interface, 0x4004_54ca, [u8; 40]);
     const IFF_TAP_NO_PI: u16 = 0x1002;
     let mut options = File::options();

@@ -4,6 +4,7 @@ import {
   existsSync,
   mkdirSync,
   mkdtempSync,
+  openSync,
   readFileSync,
   rmSync,
   writeFileSync,
@@ -14,6 +15,7 @@ import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { NodeProcessStarter } from "../../../test/harness/node-process-starter.ts";
 import { Database } from "../../shared/database.ts";
 import { silentLogger } from "../../shared/logger.ts";
+import { NamespaceReserve } from "../namespace-reserve.ts";
 import type { NetworkRequest } from "../network.ts";
 import { AttachmentStore } from "./attachment-store.ts";
 import { CniNetwork } from "./cni-network.ts";
@@ -86,20 +88,25 @@ function configure(change: object): void {
 const NAMESPACE = "a namespace";
 
 function restarted(timeoutMs = 20_000): CniNetwork {
+  const keep = async (_fd: number, file: string) => writeFileSync(file, NAMESPACE, { flag: "wx" });
+  const open = async () => openSync("/dev/null", "r");
+  const logger = silentLogger();
   return new CniNetwork({
     configDirectory: path("net.d"),
     plugins: { directory: path("bin"), timeoutMs, starter: new NodeProcessStarter() },
     namespaceDirectory: path("netns"),
     namespaces: {
-      create: async (file) => writeFileSync(file, NAMESPACE, { flag: "wx" }),
+      open,
+      keep,
       exists: (file) => existsSync(file) && readFileSync(file, "utf8") === NAMESPACE,
       delete: async (file) => rmSync(file, { force: true }),
       openTap: async () => {
         throw new Error("no taps here");
       },
     },
+    reserve: new NamespaceReserve({ namespaces: { open, keep }, size: 0, quietMs: 0, logger }),
     store: new AttachmentStore(database),
-    logger: silentLogger(),
+    logger,
   });
 }
 

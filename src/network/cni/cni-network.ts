@@ -13,6 +13,7 @@ import { closeSync, readdirSync } from "node:fs";
 import { join } from "node:path";
 import { describeError, LightvmError } from "../../shared/errors.ts";
 import type { Logger } from "../../shared/logger.ts";
+import type { NamespaceReserve } from "../namespace-reserve.ts";
 import type { Namespaces } from "../namespaces.ts";
 import {
   type Attachment,
@@ -44,6 +45,8 @@ export interface CniNetworkOptions {
   /** Where pods' network namespaces are kept; nothing else is there. */
   readonly namespaceDirectory: string;
   readonly namespaces: Namespaces;
+  /** Where new ones come from. */
+  readonly reserve: NamespaceReserve;
   readonly store: AttachmentStore;
   readonly logger: Logger;
 }
@@ -69,7 +72,7 @@ export class CniNetwork implements Network {
 
   async attach(request: NetworkRequest, signal: AbortSignal): Promise<Attachment> {
     return await this.#turns.take(request.id, async () => {
-      const { namespaces, store } = this.#options;
+      const { reserve, store } = this.#options;
       const list = this.#readList();
       const record: AttachmentRecord = {
         version: 1,
@@ -78,7 +81,7 @@ export class CniNetwork implements Network {
         capabilities: capabilityArguments(request, split(store.podCidr)),
       };
       store.write(request.id, record);
-      await namespaces.create(this.#namespaceOf(request.id));
+      await reserve.keepOneAt(this.#namespaceOf(request.id));
       let result: CniResult = {};
       for (const plugin of list.plugins) {
         const given = this.#configOf(record, plugin, result);
@@ -143,6 +146,10 @@ export class CniNetwork implements Network {
 
   setPodCidr(cidr: string): void {
     this.#options.store.podCidr = cidr;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#options.reserve[Symbol.asyncDispose]();
   }
 
   /** GC of each plugin: what is not among our attachments is dropped (CNI 1.1). */
