@@ -46,7 +46,11 @@ pub struct TapInfo {
 /// no longer. The caller must close it.
 #[napi(ts_return_type = "Promise<number>")]
 pub fn open_network_namespace() -> AsyncTask<Work<i32>> {
-    promise(|| namespace::open().map(IntoRawFd::into_raw_fd).map_err(failure))
+    promise(|| {
+        namespace::open()
+            .map(IntoRawFd::into_raw_fd)
+            .map_err(failure)
+    })
 }
 
 /// Keeps the network namespace of a descriptor, which stays the caller's, at `path`.
