@@ -29,8 +29,17 @@ export interface NetworkRequest {
   readonly annotations: Readonly<Record<string, string>>;
 }
 
+/** A part of an attachment, and how long it took. */
+export interface AttachmentStep {
+  /** "namespace", or the plugin's type. */
+  readonly name: string;
+  readonly nanoseconds: bigint;
+}
+
 /** A pod's place in the network. */
 export interface Attachment {
+  /** Where the time went, one after the other. */
+  readonly steps: readonly AttachmentStep[];
   /** Addresses without prefix length, the pod's first one first. */
   readonly addresses: readonly string[];
   /** What the network's plugins say about DNS; nothing in it when they say nothing. */

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+import type { AttachmentStep } from "../network/network.ts";
 import { LightvmError } from "../shared/errors.ts";
 import type { PodVm, PodVmSpec } from "../toolstack/pod-vm.ts";
 import type { Container } from "./container.ts";
@@ -27,6 +28,8 @@ export class Sandbox {
   vm: PodVm | undefined;
   /** Of a sandbox for unikernels, which has no `vm`. */
   readonly unikernel: UnikernelSeat | undefined;
+  /** Where the time of its attachment to the network went; forgotten when lightvmd restarts. */
+  networkSteps: readonly AttachmentStep[] = [];
   /** Resolves once the end of the VM is written down, for the sandbox and all containers. */
   concluded: Promise<void> = Promise.resolve();
   readonly #persist: (status: SandboxStatus) => void;

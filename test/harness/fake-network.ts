@@ -55,7 +55,7 @@ export class FakeNetwork implements Network {
     writeFileSync(join(this.#directory, request.id), "");
     if (this.failure !== undefined) throw this.failure;
     const dns = { servers: ["10.0.0.53"], searches: [], options: [] };
-    return { addresses: ["10.0.0.2", "fd00::2"], dns };
+    return { addresses: ["10.0.0.2", "fd00::2"], dns, steps: [] };
   }
 
   async openTap(id: string, offloads: boolean): Promise<Tap> {

@@ -4,7 +4,7 @@ import { PodSandboxConfig } from "../../../cri-proto/generated/runtime/v1/sandbo
 import { PodSandboxStatusRequest } from "../../../cri-proto/generated/runtime/v1/sandbox_calls.ts";
 import { NamespaceMode } from "../../../cri-proto/generated/runtime/v1/security.ts";
 import { call } from "../../../test/harness/cri-call.ts";
-import { type Steps, stepsOfPod } from "../report/steps.ts";
+import { networkOfPod, type Steps, stepsOfPod } from "../report/steps.ts";
 import { type Cri, timed } from "./cri.ts";
 
 /** What is run, and by which of the node's handlers. */
@@ -32,6 +32,8 @@ export interface PodTimes {
   readonly remove: number;
   /** Where the toolstack's part of it went; one item, or none where the runtime does not tell. */
   readonly steps: readonly Steps[];
+  /** Milliseconds that its network took, beside the VM; one item, or none as above. */
+  readonly network: readonly number[];
 }
 
 /** A pod that was started, and how long that took. */
@@ -89,6 +91,13 @@ export async function podSteps({ runtime }: Cri, podSandboxId: string): Promise<
   return info["lightvm"] === undefined ? [] : [stepsOfPod(info)];
 }
 
+/** The same of its network: milliseconds. */
+async function podNetwork({ runtime }: Cri, podSandboxId: string): Promise<number[]> {
+  const request = PodSandboxStatusRequest.fromPartial({ podSandboxId, verbose: true });
+  const { info } = await call(runtime, runtime.podSandboxStatus, request);
+  return info["lightvm"] === undefined ? [] : [networkOfPod(info)];
+}
+
 /** StopPodSandbox and RemovePodSandbox; the milliseconds of each. */
 export async function removePod(
   { runtime }: Cri,
@@ -110,6 +119,7 @@ export async function timePod(
   const { runtime } = cri;
   const { sandbox, container, times } = await startPod(cri, plan, options.name);
   const steps = await podSteps(cri, sandbox);
+  const network = await podNetwork(cri, sandbox);
   const exec: number[] = [];
   for (let i = 0; i < options.execs; i++) {
     const request = { containerId: container, cmd: ["true"], timeout: 60n };
@@ -117,5 +127,5 @@ export async function timePod(
     if (result.exitCode !== 0) throw new Error(`true ended with ${result.exitCode}`);
     exec.push(ms);
   }
-  return { ...times, exec, steps, ...(await removePod(cri, sandbox)) };
+  return { ...times, exec, steps, network, ...(await removePod(cri, sandbox)) };
 }

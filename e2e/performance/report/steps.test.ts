@@ -1,7 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 import { describe, expect, it } from "vitest";
 import { breakdown } from "./breakdown.ts";
-import { effort, requireTaken, type Step, untilAnswer, untilUnpaused, wholeCall } from "./steps.ts";
+import {
+  effort,
+  networkOfPod,
+  requireTaken,
+  type Step,
+  untilAnswer,
+  untilUnpaused,
+  wholeCall,
+} from "./steps.ts";
 
 function step(phase: Step["phase"], name: string, milliseconds: number, hypercalls = 0): Step {
   return { phase, name, nanoseconds: milliseconds * 1e6, hypercalls, bytesCopied: hypercalls * 8 };
@@ -23,6 +31,12 @@ describe("the steps of a create", () => {
     expect(untilAnswer(CREATE)).toBe(13);
     expect(wholeCall(CREATE)).toBe(18.5);
     expect(effort(CREATE)).toEqual({ hypercalls: 4, bytesCopied: 32 });
+  });
+
+  it("stand apart from those of the network", () => {
+    const network = [{ nanoseconds: 1_000_000 }, { nanoseconds: 500_000 }];
+    expect(networkOfPod({ lightvm: JSON.stringify({ network }) })).toBe(1.5);
+    expect(() => networkOfPod({ lightvm: "{}" })).toThrow("does not say how long");
   });
 
   it("say which shell was taken", () => {

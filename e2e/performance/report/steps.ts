@@ -25,6 +25,17 @@ export function stepsOfPod(info: Readonly<Record<string, string>>): Steps {
   return breakdown;
 }
 
+/** Milliseconds that a pod's network took, by the same status: its namespace and each plugin. */
+export function networkOfPod(info: Readonly<Record<string, string>>): number {
+  const { network } = JSON.parse(info["lightvm"] ?? "{}") as {
+    network?: readonly { readonly nanoseconds: number }[];
+  };
+  if (network === undefined || network.length === 0) {
+    throw new Error("the runtime does not say how long the network took");
+  }
+  return network.reduce((sum, { nanoseconds }) => sum + nanoseconds, 0) / 1e6;
+}
+
 /** Milliseconds from the beginning of the toolstack's call until the guest may run. */
 export function untilUnpaused(steps: Steps): number {
   const own = toolstackSteps(steps);

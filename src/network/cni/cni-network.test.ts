@@ -130,7 +130,8 @@ const names = (list: Call[]) => list.map(({ name, command }) => `${name} ${comma
 describe("a pod in a network of plugins", () => {
   it("is attached by each in turn and detached in reverse", async () => {
     const attachment = await network.attach(request(), signal);
-    expect(attachment).toEqual({
+    expect(attachment.steps.map(({ name }) => name)).toEqual(["namespace", "bridge", "portmap"]);
+    expect(attachment).toMatchObject({
       addresses: ["10.0.0.2", "fd00::2"],
       dns: { servers: ["10.0.0.53"], searches: [], options: [] },
     });

@@ -17,6 +17,7 @@ import type { NamespaceReserve } from "../namespace-reserve.ts";
 import type { Namespaces } from "../namespaces.ts";
 import {
   type Attachment,
+  type AttachmentStep,
   type Network,
   type NetworkRequest,
   POD_INTERFACE,
@@ -81,14 +82,17 @@ export class CniNetwork implements Network {
         capabilities: capabilityArguments(request, split(store.podCidr)),
       };
       store.write(request.id, record);
-      await reserve.keepOneAt(this.#namespaceOf(request.id));
+      const steps: AttachmentStep[] = [];
+      const path = this.#namespaceOf(request.id);
+      await timed(steps, "namespace", () => reserve.keepOneAt(path));
       let result: CniResult = {};
       for (const plugin of list.plugins) {
         const given = this.#configOf(record, plugin, result);
-        result = (await this.#run("ADD", request.id, record, plugin, given, signal)) ?? result;
+        const add = () => this.#run("ADD", request.id, record, plugin, given, signal);
+        result = (await timed(steps, plugin.type, add)) ?? result;
       }
       store.write(request.id, { ...record, result });
-      return attachmentOf(result);
+      return { ...attachmentOf(result), steps };
     });
   }
 
@@ -247,6 +251,14 @@ export class CniNetwork implements Network {
  */
 function wasInterrupted(error: unknown): boolean {
   return error instanceof LightvmError && error.message.includes("interrupted system call");
+}
+
+/** Does a step and books how long it took. */
+async function timed<T>(steps: AttachmentStep[], name: string, act: () => Promise<T>): Promise<T> {
+  const began = process.hrtime.bigint();
+  const result = await act();
+  steps.push({ name, nanoseconds: process.hrtime.bigint() - began });
+  return result;
 }
 
 function baseConfig({ name, version }: NetworkList, plugin: PluginConfig): object {

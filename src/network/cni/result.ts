@@ -34,7 +34,11 @@ export const errorSchema = z.looseObject({
 });
 
 /** The pod's part of a result: an address of an interface outside of the pod is not the pod's. */
-export function attachmentOf({ dns, interfaces = [], ips = [] }: CniResult): Attachment {
+export function attachmentOf({
+  dns,
+  interfaces = [],
+  ips = [],
+}: CniResult): Omit<Attachment, "steps"> {
   const own = ips.filter(({ interface: index }) => {
     const holder = index === undefined ? undefined : interfaces[index];
     return holder === undefined || (holder.sandbox ?? "") !== "";

@@ -28,7 +28,7 @@ describe("the DNS of a pod", () => {
 
   it("is its own, or else its network's", async () => {
     const own = { ...NOTHING, options: ["ndots:5"] };
-    expect(await dnsOf(own, { addresses: [], dns: ofNetwork })).toBe(own);
-    expect(await dnsOf(NOTHING, { addresses: [], dns: ofNetwork })).toBe(ofNetwork);
+    expect(await dnsOf(own, { addresses: [], dns: ofNetwork, steps: [] })).toBe(own);
+    expect(await dnsOf(NOTHING, { addresses: [], dns: ofNetwork, steps: [] })).toBe(ofNetwork);
   });
 });

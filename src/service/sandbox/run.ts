@@ -58,6 +58,7 @@ export async function runPodSandbox(
   await connectVm(network, vm, sandbox.id, signal);
   await configure(vm, sandbox, attachment, signal);
   supervise(sandbox, vm, logger);
+  sandbox.networkSteps = attachment.steps;
   sandbox.update({ readyAt: now(), addresses: [...attachment.addresses] });
   // It may have ended since it booted; then it was never ready.
   sandbox.requireVm();
@@ -84,6 +85,7 @@ async function holdShell(
       return seat.shell;
     },
   );
+  sandbox.networkSteps = attachment.steps;
   sandbox.update({ readyAt: now(), addresses: [...attachment.addresses] });
   logger.info({ pod: sandbox.id, domid: shell.domid }, "a pod waits for its unikernel");
 }

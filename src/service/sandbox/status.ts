@@ -27,5 +27,10 @@ export function podSandboxDetails(sandbox: Sandbox): object {
       hypercalls,
       bytesCopied: Number(bytesCopied),
     })),
+    /** The same of its network, which is made at the same time. */
+    network: sandbox.networkSteps.map(({ name, nanoseconds }) => ({
+      name,
+      nanoseconds: Number(nanoseconds),
+    })),
   };
 }
