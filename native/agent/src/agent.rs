@@ -182,7 +182,10 @@ impl Agent {
 
     fn next_deadline(&self) -> Option<Instant> {
         let waiting = self.waiting.iter().map(|waiting| waiting.deadline);
+        let reports = self.processes.iter();
+        let reports = reports.filter_map(|(key, process)| process.report_at(key));
         waiting
+            .chain(reports)
             .chain(self.shutdown.as_ref().map(Shutdown::deadline))
             .chain(self.forwards.next_deadline())
             .min()
@@ -241,17 +244,14 @@ impl Agent {
         }
     }
 
-    /// Tells the host about processes of which nothing more will come.
+    /// Tells the host about processes that have ended, and forgets those of which nothing more comes.
     fn report_ends(&mut self) -> io::Result<()> {
-        let reports: Vec<_> = self
-            .processes
-            .iter()
-            .filter_map(|(key, process)| Some((key.clone(), process.report(key)?)))
-            .collect();
-        for (key, report) in reports {
-            self.processes.remove(&key);
-            self.control.send(0, Body::Exited(report))?;
+        for (key, process) in &mut self.processes {
+            if let Some(report) = process.report(key) {
+                self.control.send(0, Body::Exited(report))?;
+            }
         }
+        self.processes.retain(|_, process| !process.is_over());
         Ok(())
     }
 

@@ -3,7 +3,7 @@
 
 use std::io;
 use std::os::fd::{BorrowedFd, OwnedFd};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use lightvm_protocol::agent::{Process as Description, ProcessExited, Stream, StreamHello};
 use rustix::event::PollFlags;
@@ -15,6 +15,10 @@ use rustix::termios::{Winsize, tcsetwinsize};
 use crate::error::{CallError, During};
 use crate::relay::{OnLost, Relay};
 use crate::vsock::{Host, open_stream};
+
+/// How long the end of a container's process is kept back for its last output. A log that can't be
+/// written may take that much later; the container has ended all the same.
+const LAST_OUTPUT: Duration = Duration::from_secs(5);
 
 /// Which process: the container's first one has an empty `exec_id`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -45,6 +49,7 @@ struct Ended {
     exit_code: i32,
     signal: u32,
     out_of_memory: bool,
+    told: bool,
 }
 
 /// The streams of a process before it runs: connections to the host, and what it gets itself.
@@ -226,6 +231,7 @@ impl Process {
             exit_code,
             signal,
             out_of_memory,
+            told: false,
         });
         self.input = None;
         self.terminal = None;
@@ -235,19 +241,38 @@ impl Process {
         }
     }
 
-    /// The report of its end, once there is nothing more to come from it.
-    pub fn report(&self, key: &ProcessKey) -> Option<ProcessExited> {
-        let ended = self.ended?;
-        if !self.outputs.iter().all(Relay::is_finished) {
-            return None;
-        }
+    /// Nothing more comes of it, and the host knows how it has ended.
+    pub fn is_over(&self) -> bool {
+        self.has_said_all() && self.ended.is_some_and(|ended| ended.told)
+    }
+
+    fn has_said_all(&self) -> bool {
+        self.outputs.iter().all(Relay::is_finished)
+    }
+
+    /// When [`Process::report`] has something to say whether or not all output is passed on.
+    pub fn report_at(&self, key: &ProcessKey) -> Option<Instant> {
+        // An exec's output is awaited by whoever asked for it; or nobody wants it, and it is dropped.
+        let ended = self
+            .ended
+            .filter(|ended| key.exec_id.is_empty() && !ended.told);
+        ended.map(|ended| ended.at + LAST_OUTPUT)
+    }
+
+    /// The report of its end: given once, when nothing more is to come from it or it is time for it.
+    pub fn report(&mut self, key: &ProcessKey) -> Option<ProcessExited> {
+        let now = Instant::now();
+        let is_due = self.has_said_all() || self.report_at(key).is_some_and(|at| at <= now);
+        let ended = self.ended.as_mut().filter(|ended| is_due && !ended.told)?;
+        ended.told = true;
+        let age = now.duration_since(ended.at);
         Some(ProcessExited {
             container_id: key.container_id.clone(),
             exec_id: key.exec_id.clone(),
             exit_code: ended.exit_code,
             signal: ended.signal,
             out_of_memory: ended.out_of_memory,
-            age_nanoseconds: u64::try_from(ended.at.elapsed().as_nanos()).unwrap_or(u64::MAX),
+            age_nanoseconds: u64::try_from(age.as_nanos()).unwrap_or(u64::MAX),
         })
     }
 }

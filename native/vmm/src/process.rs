@@ -106,6 +106,9 @@ impl Process {
             }
             self.settle();
         }
+        if let Phase::Running(guest) = &mut self.phase {
+            guest.end_output();
+        }
         Ok(())
     }
 

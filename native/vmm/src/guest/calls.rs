@@ -17,7 +17,7 @@ use lightvm_protocol::vmm::{
 };
 
 use super::agent::Caller;
-use super::{Effect, Guest};
+use super::{Effect, Guest, Relay};
 use crate::failure::{Refusal, chain, invalid};
 use crate::files::HandedFiles;
 use crate::logs::ContainerLog;
@@ -136,9 +136,9 @@ impl Guest {
             return Err(invalid("a log of no container"));
         }
         let file = files.take_optional(file)?;
-        self.relay
-            .logs
-            .set(container_id, ContainerLog { file, terminal });
+        let Relay { logs, report, .. } = &mut self.relay;
+        logs.set(container_id, ContainerLog { file, terminal }, report);
+        self.logs_ready();
         Ok(Body::Done(Done {}))
     }
 
@@ -183,7 +183,10 @@ impl Guest {
         {
             if matches!(body, Some(AgentBody::Done(_))) {
                 self.exits.removed(&remove.container_id);
-                self.relay.logs.remove(&remove.container_id);
+                let Relay { logs, report, .. } = &mut self.relay;
+                logs.remove(&remove.container_id, report);
+                // What has waited for it goes as well.
+                self.logs_ready();
             }
         }
         let body = reply.map_or_else(Body::from, Body::AgentReply);

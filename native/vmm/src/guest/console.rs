@@ -12,6 +12,9 @@ use crate::report::Report;
 struct Output {
     container_id: String,
     lines: Lines,
+    /// What the log has not taken. While there is something, the ring is left alone, and the guest
+    /// waits for room in it.
+    waiting: Vec<u8>,
 }
 
 /// The console of one guest.
@@ -27,6 +30,7 @@ impl Console {
         let output = (!container_id.is_empty()).then(|| Output {
             container_id: container_id.into(),
             lines: Lines::new("stdout", false),
+            waiting: Vec::new(),
         });
         Self {
             ring,
@@ -37,18 +41,19 @@ impl Console {
 
     /// Writes down what the guest has printed; true when the guest must be rung.
     pub(super) fn drain(&mut self, logs: &mut ContainerLogs, report: &mut Report) -> bool {
-        let mut bytes = Vec::new();
-        let drained = self.ring.drain(&mut bytes);
-        let written = match &mut self.output {
-            Some(Output {
-                container_id,
-                lines,
-            }) => logs.write(container_id, lines, &bytes),
-            None => self.boot_log.append(&bytes),
+        let Some(output) = &mut self.output else {
+            let mut bytes = Vec::new();
+            let drained = self.ring.drain(&mut bytes);
+            if let Err(error) = self.boot_log.append(&bytes) {
+                report.line(format_args!("cannot write the boot log: {error}"));
+            }
+            return drained.ring;
         };
-        if let Err(error) = written {
-            report.line(format_args!("cannot write the console's log: {error}"));
+        if !output.pass_on(logs, report) {
+            return false;
         }
+        let drained = self.ring.drain(&mut output.waiting);
+        output.pass_on(logs, report);
         drained.ring
     }
 
@@ -57,11 +62,24 @@ impl Console {
         if let Some(Output {
             container_id,
             lines,
+            ..
         }) = &mut self.output
         {
-            if let Err(error) = logs.finish(container_id, lines) {
-                report.line(format_args!("cannot write the console's log: {error}"));
-            }
+            logs.finish(container_id, lines, report);
         }
+    }
+}
+
+impl Output {
+    /// True when nothing waits any more.
+    fn pass_on(&mut self, logs: &mut ContainerLogs, report: &mut Report) -> bool {
+        let Self {
+            container_id,
+            lines,
+            waiting,
+        } = self;
+        let used = logs.write(container_id, lines, waiting, report);
+        waiting.drain(..used);
+        waiting.is_empty()
     }
 }

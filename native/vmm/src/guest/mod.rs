@@ -12,6 +12,7 @@ mod events;
 mod exits;
 mod filesystems;
 mod link;
+mod logging;
 mod stdio;
 mod taps;
 
@@ -170,6 +171,7 @@ impl Guest {
             .into_iter()
             .chain(farewell)
             .chain(detaching)
+            .chain(self.relay.logs.next_deadline())
             .min()
     }
 
@@ -205,17 +207,6 @@ impl Guest {
         // The guest has no business ringing the page's doorbell.
     }
 
-    /// Writes what the guest has said until now to its log.
-    pub(crate) fn drain_console(&mut self) {
-        let Relay { logs, report, .. } = &mut self.relay;
-        if self.console.drain(logs, report) {
-            let port = self.domain.doorbells().console.local_port;
-            if let Err(error) = self.domain.event_channels().notify(port) {
-                report.line(format_args!("cannot ring the console: {error}"));
-            }
-        }
-    }
-
     /// Does what time or a budget has put off.
     pub(crate) fn tick(&mut self, now: Instant) {
         if self.bus.has_pending() {
@@ -225,6 +216,10 @@ impl Guest {
         self.relay.agent.expire(now, &mut events);
         self.handle_agent(events);
         self.expire_detaching(now);
+        let Relay { logs, report, .. } = &mut self.relay;
+        if logs.retry(now, report) {
+            self.logs_ready();
+        }
         if let Some((_, reason)) = self.farewell.take_if(|(until, _)| *until <= now) {
             self.end_as(Reason::AgentLost, reason);
         }
@@ -302,19 +297,12 @@ impl Guest {
 
     /// Lets go of the guest, after what it said last. Returns what there is to tell as well.
     pub(crate) fn conclude(mut self) -> (Ended, Vec<Effect>) {
-        self.drain_console();
-        self.console
-            .finish(&mut self.relay.logs, &mut self.relay.report);
         let gone = Refusal::new(Code::GuestGone, "the guest has ended");
         let mut events = Vec::new();
         self.relay.agent.fail_calls(&gone, &mut events);
         self.handle_agent(events);
         self.fail_detaching(&gone);
-        self.with_vsock(|relay, vsock| {
-            relay
-                .stdio
-                .end_all(vsock, &mut relay.logs, &mut relay.report);
-        });
+        self.end_output();
         let end = self.end.take().unwrap_or_default();
         self.record(Record::Ended(end.clone()));
         crate::report::line(format_args!("the guest has ended: {}", end.message));

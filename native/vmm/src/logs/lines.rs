@@ -11,6 +11,10 @@ use crate::clock::WallTime;
 /// Longest text of one log line, in bytes; kubelet and containerd use the same.
 const MAX_TEXT: usize = 16 * 1024;
 
+/// Bytes of log that are made of a stream before they are written: empty lines become forty times as
+/// long, and a log that can't be written is kept in memory.
+const ENOUGH: usize = 64 * 1024;
+
 /// Cuts one stream of one process into log lines.
 #[derive(Debug)]
 pub(crate) struct Lines {
@@ -32,10 +36,12 @@ impl Lines {
         }
     }
 
-    /// Appends the lines that `bytes` complete to `log`.
-    pub(crate) fn push(&mut self, mut bytes: &[u8], now: WallTime, log: &mut Vec<u8>) {
+    /// Appends the lines that `bytes` complete to `log`, until that holds `ENOUGH`; the number of
+    /// bytes that were used.
+    pub(crate) fn push(&mut self, all: &[u8], now: WallTime, log: &mut Vec<u8>) -> usize {
         let head = format!("{now} {} ", self.stream);
-        while !bytes.is_empty() {
+        let mut bytes = all;
+        while !bytes.is_empty() && log.len() < ENOUGH {
             let room = MAX_TEXT - self.partial.len();
             let window = &bytes[..bytes.len().min(room)];
             if let Some(end) = window.iter().position(|&byte| byte == b'\n') {
@@ -52,6 +58,7 @@ impl Lines {
         if self.immediate && !self.partial.is_empty() {
             self.flush(&head, "P ", &[], log);
         }
+        all.len() - bytes.len()
     }
 
     /// The stream is over: appends what is left of it to `log`.
@@ -79,7 +86,13 @@ mod tests {
     fn log(lines: &mut Lines, pieces: &[&[u8]]) -> Vec<(char, Vec<u8>)> {
         let mut log = Vec::new();
         for piece in pieces {
-            lines.push(piece, WallTime(0), &mut log);
+            let mut used = 0;
+            while used < piece.len() {
+                let mut part = Vec::new();
+                used += lines.push(&piece[used..], WallTime(0), &mut part);
+                assert!(part.len() < ENOUGH + MAX_TEXT + 100);
+                log.extend(part);
+            }
         }
         lines.finish(WallTime(0), &mut log);
         let mut parsed = Vec::new();
@@ -153,6 +166,14 @@ mod tests {
         );
         let short = &longer[MAX_TEXT + 4..];
         assert_eq!(log(&mut stdout(), &[short]), [full(&long[..MAX_TEXT - 1])]);
+    }
+
+    #[test]
+    fn a_stream_becomes_log_bit_by_bit() {
+        let mut log = Vec::new();
+        let used = stdout().push(&[b'\n'; MAX_TEXT], WallTime(0), &mut log);
+        assert!((ENOUGH..ENOUGH + 100).contains(&log.len()));
+        assert_eq!(used, log.split(|&byte| byte == b'\n').count() - 1);
     }
 
     #[test]

@@ -2,8 +2,9 @@
 //! The stdio of processes and forwarded connections: each is one connection that the guest opens,
 //! and ends in a container's log, at clients of lightvmd's, or both.
 //!
-//! Bytes wait in two places only, both bounded: the vsock device's buffer of the connection and the
-//! client's socket. Whoever can't take more makes the other side wait.
+//! Bytes wait in three places only, all bounded: the vsock device's buffer of the connection, the
+//! client's socket, and the lines that a log file has not taken. Whoever can't take more makes the
+//! other side wait.
 
 mod client;
 mod forward;
@@ -167,6 +168,21 @@ impl Stdio {
         report: &mut Report,
     ) {
         self.move_bytes(id, guest, logs, report);
+    }
+
+    /// A log takes more again.
+    pub(crate) fn logs_ready(
+        &mut self,
+        guest: &mut impl GuestLink,
+        logs: &mut ContainerLogs,
+        report: &mut Report,
+    ) {
+        let logged = |end: &End| matches!(end, End::Output(_, output) if output.is_logged());
+        let connections = self.connections.iter().filter(|(_, end)| logged(end));
+        let ids: Vec<_> = connections.map(|(id, _)| *id).collect();
+        for id in ids {
+            self.move_bytes(id, guest, logs, report);
+        }
     }
 
     /// Something happened on a client's socket; false when it is not one of ours.

@@ -89,6 +89,12 @@ impl Output {
         self.takers.iter().any(|taker| taker.is_client(token))
     }
 
+    /// Whether it goes into a log, which may have kept it waiting.
+    pub(super) fn is_logged(&self) -> bool {
+        let is_log = |taker: &Taker| matches!(taker.sink, Sink::Log { .. });
+        self.takers.iter().any(is_log)
+    }
+
     pub(super) fn drop_client(&mut self, token: Token) {
         self.takers.retain(|taker| !taker.is_client(token));
     }
@@ -131,9 +137,7 @@ impl Output {
                 lines,
             } = &mut taker.sink
             {
-                if let Err(error) = logs.finish(container_id, lines) {
-                    report.line(format_args!("cannot write a container's log: {error}"));
-                }
+                logs.finish(container_id, lines, report);
             }
         }
     }
@@ -156,10 +160,7 @@ impl Taker {
                 container_id,
                 lines,
             } => {
-                if let Err(error) = logs.write(container_id, lines, rest) {
-                    report.line(format_args!("cannot write a container's log: {error}"));
-                }
-                self.taken += rest.len();
+                self.taken += logs.write(container_id, lines, rest, report);
                 true
             }
             Sink::Client(client) => match client.send(rest) {

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+use std::fs::File;
 use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
 use std::rc::Rc;
@@ -91,7 +92,7 @@ impl Scene {
             file: Some(file.append()),
             terminal: false,
         };
-        self.logs.set("c".into(), log);
+        self.logs.set("c".into(), log, &mut self.report);
     }
 
     fn open(&mut self, exec_id: &str, stream: Stream) {
@@ -262,6 +263,43 @@ fn the_slowest_attached_client_slows_the_container() {
     scene.shut_down();
     let logged: usize = file.text().lines().map(|line| line.len() - 40).sum();
     assert_eq!(logged, text.len());
+}
+
+#[test]
+fn a_full_log_makes_the_guest_wait() {
+    let file = TestFile::new("stdio-full");
+    let mut scene = Scene::new();
+    let full = ContainerLog {
+        file: Some(File::options().append(true).open("/dev/full").unwrap()),
+        terminal: false,
+    };
+    scene.logs.set("c".into(), full, &mut scene.report);
+    scene.open("", Stream::Stdout);
+    let mut client = scene.client(name("", Stream::Stdout), b"");
+    scene.say(b"one\n");
+    scene.say(b"two\nthr");
+    scene.say(b"ee");
+    assert_eq!(scene.guest.pipe(ID).to_host, b"two\nthree");
+    scene.shut_down();
+    assert!(!scene.guest.pipe(ID).shut_down);
+    // Who is attached gets what comes, as far as that can wait for the log.
+    assert_eq!(read(&mut client), b"one\ntwo\nthree");
+    assert!(!at_end(&mut client));
+
+    scene.log_to(&file);
+    let Scene {
+        stdio,
+        guest,
+        logs,
+        report,
+        ..
+    } = &mut scene;
+    stdio.logs_ready(guest, logs, report);
+    assert!(scene.guest.pipe(ID).shut_down);
+    assert!(at_end(&mut client));
+    let text = file.text();
+    let texts: Vec<_> = text.lines().map(|line| &line[31..]).collect();
+    assert_eq!(texts, ["stdout F one", "stdout F two", "stdout P three"]);
 }
 
 #[test]
