@@ -95,6 +95,29 @@ describe("processes of a pod with two vCPUs", () => {
     await node.crictl.must(["rm", eater]);
   });
 
+  it("get the CPUs that they may have, as many and which, while they run", async () => {
+    const file = async (name: string) =>
+      (await execute("cat", `/sys/fs/cgroup/${name}`)).stdout.trim();
+    const update = async (...limits: string[]) => await node.crictl.run(["update", ...limits, id]);
+    const quota = (microseconds: number) => [
+      ...["--cpu-quota", String(microseconds), "--cpu-period", "100000"],
+    ];
+    expect(await update(...quota(50_000), "--cpuset-cpus", "1")).toMatchObject({ code: 0 });
+    expect(await file("cpu.max")).toBe("50000 100000");
+    expect(await file("cpuset.cpus.effective")).toBe("1");
+    expect((await execute("nproc")).stdout).toBe("1\n");
+    expect(await update(...quota(200_000), "--cpuset-cpus", "0-1")).toMatchObject({ code: 0 });
+    expect(await file("cpu.max")).toBe("200000 100000");
+    expect((await update(...quota(300_000))).stderr).toMatch(
+      /cannot have 3 CPUs: its VM has 2 vCPUs and does not grow/,
+    );
+    expect((await update("--cpuset-cpus", "2-3")).stderr).toMatch(
+      /names CPU 2, but the pod's VM has 2 vCPUs, CPUs 0 to 1/,
+    );
+    expect(await file("cpu.max")).toBe("200000 100000");
+    expect((await execute("nproc")).stdout).toBe("2\n");
+  });
+
   it("are asked to end before they are killed", async () => {
     const command = ["sh", "-c", 'trap "echo asked; exit 4" TERM; while :; do sleep 1; done'];
     const polite = await pod.start({ name: "polite", command });

@@ -85,6 +85,10 @@ describe("what a pod uses", () => {
     expect(max.stdout.trim()).toBe(String(24 * MIB));
     const { memory } = await containerStats();
     expect(Number(memory.availableBytes?.value)).toBeLessThan(24 * MIB);
+    // The VM has one vCPU, whose kernel has no cpusets.
+    await node.crictl.must(["update", "--cpu-quota", "25000", "--cpuset-cpus", "0", id]);
+    const cpu = await node.crictl.exec(id, ["cat", "/sys/fs/cgroup/cpu.max"]);
+    expect(cpu.stdout.trim()).toBe("25000 100000");
     const refused = await node.crictl.run(["update", "--memory", String(1024 ** 4), id]);
     expect(refused.stderr).toMatch(/more than the pod's VM has/);
   });
