@@ -1,53 +1,29 @@
 // SPDX-License-Identifier: Apache-2.0
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import type { PodOptions } from "../framework/crictl.ts";
+import {
+  CNI_CONFIG,
+  NetworkUnderTest,
+  NODE_ADDRESS,
+  POD_PORT,
+} from "../framework/network-under-test.ts";
 import { NodeUnderTest } from "../framework/node-under-test.ts";
 import { tracesOfPods } from "../framework/traces.ts";
 
-const CONFIG = "/etc/cni/net.d";
-/** Of the box in QEMU's network. */
-const NODE = "10.0.2.15";
-const PORT = 8080;
-
 let node: NodeUnderTest;
-const sandboxes: string[] = [];
+let network: NetworkUnderTest;
 
 beforeAll(async () => {
   node = await NodeUnderTest.start();
+  network = new NetworkUnderTest(node);
   await node.crictl.must(["pull", node.busybox], 120_000);
 });
-afterEach(async () => {
-  for (const sandbox of sandboxes.splice(0)) await node.crictl.removePod(sandbox);
-  await node.box.exec(`rm -f ${CONFIG}/0*`);
-});
+afterEach(async () => await network.reset());
 afterAll(async () => await node[Symbol.asyncDispose]());
 
-/** A pod that answers on PORT, over and over, with its name. */
-async function serve(pod: PodOptions): Promise<{ sandbox: string; id: string; ips: string[] }> {
-  const sandbox = await node.crictl.runPod(pod);
-  sandboxes.push(sandbox);
-  const listen = `while true; do echo ${pod.name} | nc -l -p ${PORT}; done`;
-  const container = { name: "server", image: node.busybox, command: ["sh", "-c", listen] };
-  const id = await node.crictl.start(sandbox, container, pod);
-  const { network } = await node.crictl.podStatus(sandbox);
-  return { sandbox, id, ips: [network.ip, ...network.additionalIps.map(({ ip }) => ip)] };
-}
-
-/** What a server says to the node. The first tries may come before it listens. */
-async function fromNode(address: string, port = PORT): Promise<string> {
-  const once = `busybox nc -w 10 ${address} ${port} </dev/null`;
-  const { stdout } = await node.box.exec(
-    `for try in $(seq 20); do ${once} && exit; sleep 1; done`,
-    { timeoutMs: 120_000 },
-  );
-  return stdout.trim();
-}
-
-async function inPod(id: string, script: string): Promise<string> {
-  const { code, stderr, stdout } = await node.crictl.exec(id, ["sh", "-c", script]);
-  expect({ code, stderr }).toEqual({ code: 0, stderr: "" });
-  return stdout.trim();
-}
+const serve = async (pod: PodOptions) => await network.serve(pod);
+const fromNode = async (...where: [string, number?]) => await network.fromNode(...where);
+const inPod = async (id: string, script: string) => await network.inPod(id, script);
 
 describe("a pod's network", () => {
   it("joins node, pod and pod, over both protocols", async () => {
@@ -59,7 +35,7 @@ describe("a pod's network", () => {
     ]);
     for (const ip of first.ips) expect(await fromNode(ip)).toBe("first");
     for (const ip of first.ips) {
-      const get = `for try in 1 2 3; do nc -w 10 ${ip} ${PORT} </dev/null && exit; done`;
+      const get = `for try in 1 2 3; do nc -w 10 ${ip} ${POD_PORT} </dev/null && exit; done`;
       expect(await inPod(second.id, get)).toBe("first");
     }
     // The node's bridge is the gateway.
@@ -73,9 +49,9 @@ describe("a pod's network", () => {
   });
 
   it("is there on the node's port", async () => {
-    const more = { port_mappings: [{ container_port: PORT, host_port: 30080, protocol: 0 }] };
+    const more = { port_mappings: [{ container_port: POD_PORT, host_port: 30080, protocol: 0 }] };
     await serve({ name: "published", more });
-    expect(await fromNode(NODE, 30080)).toBe("published");
+    expect(await fromNode(NODE_ADDRESS, 30080)).toBe("published");
   });
 
   it("has the pod's names, servers and settings", async () => {
@@ -95,7 +71,9 @@ describe("a pod's network", () => {
 
   it("has the MTU that the plugins gave it", async () => {
     const edit = `s/"isGateway"/"mtu": 1400, "isGateway"/; s/"lightvm0"/"small0"/; s/10\\.88/10.99/`;
-    await node.box.exec(`sed '${edit}' ${CONFIG}/10-lightvm.conflist >${CONFIG}/05-small.conflist`);
+    await node.box.exec(
+      `sed '${edit}' ${CNI_CONFIG}/10-lightvm.conflist >${CNI_CONFIG}/05-small.conflist`,
+    );
     const { id } = await serve({ name: "small" });
     expect(await inPod(id, "cat /sys/class/net/eth0/mtu")).toBe("1400");
   });
@@ -107,7 +85,6 @@ describe("a pod's network", () => {
     await node.daemon.start();
     expect(await fromNode(ips[1] ?? "")).toBe("lasting");
     await node.crictl.removePod(sandbox);
-    sandboxes.pop();
     expect(await tracesOfPods(node.box)).toEqual(node.tracesBefore);
   });
 
@@ -119,7 +96,9 @@ exit 1
 `;
     await node.box.exec("cat >/usr/lib/cni/full && chmod +x /usr/lib/cni/full", { input: script });
     const edit = `s/"type": "portmap"/"type": "full"/`;
-    await node.box.exec(`sed '${edit}' ${CONFIG}/10-lightvm.conflist >${CONFIG}/05-full.conflist`);
+    await node.box.exec(
+      `sed '${edit}' ${CNI_CONFIG}/10-lightvm.conflist >${CNI_CONFIG}/05-full.conflist`,
+    );
     const message = await node.crictl.refusedPod({ name: "unlucky" });
     // crictl quotes the message and escapes the quotes in it.
     expect(message.replaceAll("\\", "")).toContain(
@@ -134,12 +113,12 @@ describe("a node without a network", () => {
   it("says so, takes no pods, and is ready when there is one", async () => {
     const ready = async () =>
       (await node.crictl.conditions()).find(({ type }) => type === "NetworkReady");
-    await node.box.exec(`mv ${CONFIG}/10-lightvm.conflist /run/aside`);
+    await node.box.exec(`mv ${CNI_CONFIG}/10-lightvm.conflist /run/aside`);
     expect(await ready()).toMatchObject({ status: false, reason: "NetworkPluginNotReady" });
     expect(await node.crictl.refusedPod({ name: "early" })).toContain(
       "there is no CNI network configuration in /etc/cni/net.d",
     );
-    await node.box.exec(`mv /run/aside ${CONFIG}/10-lightvm.conflist`);
+    await node.box.exec(`mv /run/aside ${CNI_CONFIG}/10-lightvm.conflist`);
     expect(await ready()).toMatchObject({ status: true });
     expect(await tracesOfPods(node.box)).toEqual(node.tracesBefore);
   });
