@@ -112,6 +112,14 @@ export interface VolumeOptions {
   recursively: boolean;
   /** What the host mounts below the source later is seen in the volume. */
   followHost: boolean;
+  /** How owners of its files, and of what is mounted below it already, are seen; undefined = as they are. */
+  idMappings?: { uids: IdRange; gids: IdRange } | undefined;
+}
+
+/** Ids of files from 0 on are seen as those from `hostId` on; others are nobody's. */
+export interface IdRange {
+  hostId: number;
+  length: number;
 }
 
 /** Two connected stream sockets, as descriptors that the caller closes. */

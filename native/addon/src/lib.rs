@@ -18,4 +18,5 @@ pub mod send_file;
 mod spawn;
 mod tap;
 pub mod task;
+mod user_namespace;
 pub mod volumes;

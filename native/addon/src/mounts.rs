@@ -7,7 +7,7 @@
 
 use std::fs::{self, File};
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
 use std::path::{Path, PathBuf};
 use std::thread;
 
@@ -15,6 +15,8 @@ use nix::sched::{CloneFlags, setns, unshare};
 use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, fstat, mkdirat, openat, unlinkat};
 use rustix::io::Errno;
 use rustix::mount::{MoveMountFlags, OpenTreeFlags, UnmountFlags, move_mount, open_tree, unmount};
+
+use crate::user_namespace::{self, IdMappings};
 
 /// Where the file server has its volumes (native/files/src/jail).
 const VOLUMES: &str = "/volumes";
@@ -28,6 +30,8 @@ pub(crate) struct Options {
     pub(crate) recursively: bool,
     /// What the host mounts below the source later is seen in the volume.
     pub(crate) follow_host: bool,
+    /// How owners of its files are seen, also of those that are mounted below it already.
+    pub(crate) ids: Option<IdMappings>,
 }
 
 /// The mount namespace of a process that is surely the one that is meant.
@@ -111,7 +115,28 @@ fn take(source: &Path, options: Options) -> io::Result<OwnedFd> {
         };
         read_only.apply(&tree)?;
     }
+    if let Some(ids) = options.ids {
+        map_ids(&tree, ids)?;
+    }
     Ok(tree)
+}
+
+fn map_ids(tree: &OwnedFd, ids: IdMappings) -> io::Result<()> {
+    let namespace = user_namespace::create(ids)?;
+    let mapped = Attributes {
+        set: libc::MOUNT_ATTR_IDMAP,
+        recursively: true,
+        user_namespace: Some(namespace.as_raw_fd()),
+        ..Attributes::default()
+    };
+    match mapped.apply(tree) {
+        Err(error) if error.raw_os_error() == Some(libc::EINVAL) => Err(io::Error::new(
+            io::ErrorKind::Unsupported,
+            "on this kernel its file system, or one that is mounted below, cannot map ids for a pod \
+             with a user namespace of its own",
+        )),
+        outcome => outcome,
+    }
 }
 
 /// The volumes' directory by a mount of its own: the server's is read-only.
@@ -159,6 +184,8 @@ struct Attributes {
     /// 0 leaves it as it is.
     propagation: libc::c_ulong,
     recursively: bool,
+    /// For MOUNT_ATTR_IDMAP: open during the call.
+    user_namespace: Option<RawFd>,
 }
 
 impl Attributes {
@@ -168,7 +195,9 @@ impl Attributes {
             attr_set: self.set,
             attr_clr: self.clear,
             propagation: self.propagation,
-            userns_fd: 0,
+            userns_fd: self
+                .user_namespace
+                .map_or(0, |fd| u64::from(fd.unsigned_abs())),
         };
         let recursive = if self.recursively {
             libc::AT_RECURSIVE

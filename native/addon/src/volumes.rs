@@ -11,6 +11,7 @@ use nix::sys::socket::{setsockopt, sockopt};
 
 use crate::mounts::{self, Options};
 use crate::task::{Work, failure, promise};
+use crate::user_namespace;
 
 /// Bytes that wait in a socket: a whole FUSE message, so that a file server need not wait for its
 /// reader between two parts of one.
@@ -25,6 +26,36 @@ pub struct VolumeOptions {
     pub recursively: bool,
     /// What the host mounts below the source later is seen in the volume.
     pub follow_host: bool,
+    /// How owners of its files are seen; as they are when there is nothing.
+    pub id_mappings: Option<IdMappings>,
+}
+
+/// User and group ids of files, from 0 on, as those of a user namespace.
+#[napi(object)]
+pub struct IdMappings {
+    /// Users.
+    pub uids: IdRange,
+    /// Groups.
+    pub gids: IdRange,
+}
+
+/// Ids from 0 on are seen as those from `host_id` on; others are nobody's.
+#[napi(object)]
+pub struct IdRange {
+    /// What 0 becomes.
+    pub host_id: u32,
+    /// How many there are.
+    pub length: u32,
+}
+
+impl From<IdMappings> for user_namespace::IdMappings {
+    fn from(mappings: IdMappings) -> Self {
+        let range = |IdRange { host_id, length }| user_namespace::IdRange { host_id, length };
+        Self {
+            uids: range(mappings.uids),
+            gids: range(mappings.gids),
+        }
+    }
 }
 
 /// Two connected stream sockets, as descriptors that the caller closes.
@@ -51,6 +82,7 @@ pub fn mount_volume(
         read_only: options.read_only,
         recursively: options.recursively,
         follow_host: options.follow_host,
+        ids: options.id_mappings.map(Into::into),
     };
     // The source's file system may be a network's.
     promise(move || {

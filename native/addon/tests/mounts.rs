@@ -4,15 +4,18 @@
 
 #[path = "../src/mounts.rs"]
 mod mounts;
+#[path = "../src/user_namespace.rs"]
+mod user_namespace;
 
 use std::fs::{self, File};
 use std::io::ErrorKind;
-use std::os::unix::fs::symlink;
+use std::os::unix::fs::{MetadataExt, chown, symlink};
 use std::path::{Path, PathBuf};
 
 use mounts::{Options, mount_volume, namespace, unmount_volume};
 use nix::sched::{CloneFlags, setns, unshare};
 use rustix::mount::{MountFlags, MountPropagationFlags, mount, mount_change, mount_remount};
+use user_namespace::{IdMappings, IdRange};
 
 /// A host's directories and a server's namespace, each seen by a thread of its own.
 struct Host {
@@ -175,6 +178,92 @@ fn later_mounts_of_the_host_come_if_they_shall() {
     fs::write(host.path("source/late/new"), "").unwrap();
     assert!(host.seen(|| Path::new("/volumes/1/late/new").exists()));
     assert!(!host.seen(|| Path::new("/volumes/2/late/new").exists()));
+}
+
+const MAPPED: Options = Options {
+    read_only: false,
+    recursively: false,
+    follow_host: false,
+    ids: Some(IdMappings {
+        uids: IdRange {
+            host_id: 100_000,
+            length: 65_536,
+        },
+        gids: IdRange {
+            host_id: 200_000,
+            length: 65_536,
+        },
+    }),
+};
+
+#[test]
+fn ids_are_those_of_a_user_namespace_if_they_shall() {
+    let Some(host) = Host::new("ids") else {
+        return;
+    };
+    for (name, uid, gid) in [
+        ("own", 1000, 1001),
+        ("alien", 65_536, 0),
+        ("inner/own", 1, 2),
+    ] {
+        let path = host.path("source").join(name);
+        fs::write(&path, "").unwrap();
+        chown(&path, Some(uid), Some(gid)).unwrap();
+    }
+    host.volume("source", "1", MAPPED);
+    host.volume("source", "2", Options::default());
+    let owner = |path: &'static str| {
+        host.seen(move || fs::metadata(path).map(|it| (it.uid(), it.gid())).unwrap())
+    };
+    assert_eq!(owner("/volumes/1/file"), (100_000, 200_000));
+    assert_eq!(owner("/volumes/1/own"), (101_000, 201_001));
+    assert_eq!(owner("/volumes/1/inner/own"), (100_001, 200_002));
+    // Whom the namespace does not know is nobody: fs.overflowuid of proc_sys_fs(5).
+    assert_eq!(owner("/volumes/1/alien").0, 65_534);
+    assert_eq!(owner("/volumes/2/own"), (1000, 1001));
+    host.seen(|| chown("/volumes/1/own", Some(100_000), Some(200_007)).unwrap());
+    let changed = fs::metadata(host.path("source/own")).unwrap();
+    assert_eq!((changed.uid(), changed.gid()), (0, 7));
+}
+
+#[test]
+fn a_file_system_that_cannot_map_ids_is_refused() {
+    let Some(host) = Host::new("unmappable") else {
+        return;
+    };
+    let server = host.server.try_clone().unwrap();
+    let refused = mount_volume(server, Path::new("/proc"), "1".into(), MAPPED).unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::Unsupported);
+    assert!(host.names().is_empty());
+}
+
+#[test]
+fn user_namespaces_are_made_side_by_side() {
+    if !rustix::process::geteuid().is_root() {
+        return;
+    }
+    let make = || (0..50).for_each(|_| drop(user_namespace::create(MAPPED.ids.unwrap()).unwrap()));
+    let threads: Vec<_> = (0..4).map(|_| std::thread::spawn(make)).collect();
+    threads
+        .into_iter()
+        .for_each(|thread| thread.join().unwrap());
+}
+
+#[test]
+fn nothing_of_a_user_namespace_remains_but_its_descriptor() {
+    if !rustix::process::geteuid().is_root() {
+        return;
+    }
+    let ids = MAPPED.ids.unwrap();
+    let own = fs::read_link("/proc/self/ns/user").unwrap();
+    let one = user_namespace::create(ids).unwrap();
+    let two = user_namespace::create(ids).unwrap();
+    let inodes = [&one, &two].map(|file| file.metadata().unwrap().ino());
+    assert_ne!(inodes[0], inodes[1]);
+    assert!(!own.to_string_lossy().contains(&inodes[0].to_string()));
+    // No child is left that somebody could wait for.
+    let children = fs::read_to_string("/proc/thread-self/children").unwrap_or_default();
+    assert_eq!(children, "");
 }
 
 #[test]
