@@ -91,6 +91,7 @@ pub fn one(server: &Volumes, channel: &UnixStream) -> Result<(), ServeError> {
     let mut answer = vec![0; MAX_MESSAGE];
     while let Some(message) = messages.next()? {
         bound_answer(message);
+        let _caller = caller::Caller::assume(message).map_err(io::Error::from)?;
         let reader = Reader::<()>::from_fuse_buffer(FuseBuf::new(message)).map_err(refused)?;
         let writer = FuseDevWriter::<()>::new(channel.as_raw_fd(), &mut answer).map_err(refused)?;
         server
@@ -175,6 +176,8 @@ fn word(bytes: &[u8], at: usize) -> u32 {
     word.copy_from_slice(&bytes[at..at + 4]);
     u32::from_le_bytes(word)
 }
+
+mod caller;
 
 #[cfg(test)]
 mod tests;

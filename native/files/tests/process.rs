@@ -5,10 +5,13 @@
 mod fuse;
 #[path = "../../addon/src/mounts.rs"]
 mod mounts;
+#[path = "../../addon/src/user_namespace.rs"]
+mod user_namespace;
 
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::os::fd::OwnedFd;
+use std::os::unix::fs::MetadataExt;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -16,7 +19,13 @@ use std::time::Duration;
 
 use fuse::{Client, ROOT};
 use mounts::{Options, mount_volume, namespace, unmount_volume};
+use nix::sched::{CloneFlags, unshare};
+use rustix::mount::{MountFlags, UnmountFlags, mount, unmount};
+use user_namespace::{IdMappings, IdRange};
 
+const MKDIR: u32 = 9;
+const LINK: u32 = 13;
+const RENAME2: u32 = 45;
 const GETXATTR: u32 = 22;
 const LISTXATTR: u32 = 23;
 
@@ -122,6 +131,63 @@ fn a_volume_is_served_from_when_it_is_mounted_until_it_is_not() {
         assert_eq!(server.client.lookup(ROOT, name), Err(libc::ENOENT));
     }
     fs::remove_dir_all(directory).unwrap();
+}
+
+#[test]
+fn a_pod_with_a_user_namespace_makes_files_of_the_ids_that_it_has_inside() {
+    let Some(server) = Server::start() else {
+        return;
+    };
+    let try_it = move || {
+        // A file system that can map ids, which nobody else sees.
+        unshare(CloneFlags::CLONE_FS | CloneFlags::CLONE_NEWNS).unwrap();
+        let directory = std::env::temp_dir().join(format!("lightvm-ids-{}", std::process::id()));
+        fs::create_dir_all(&directory).unwrap();
+        mount("tmpfs", &directory, "tmpfs", MountFlags::empty(), None).unwrap();
+        make_names(server, &directory);
+        unmount(&directory, UnmountFlags::DETACH).unwrap();
+        fs::remove_dir(directory).unwrap();
+    };
+    std::thread::spawn(try_it).join().unwrap();
+}
+
+/// With ids 0 to 65535 mapped to 100000 and up, as users 100000 and 101000 and as one who is not mapped.
+fn make_names(mut server: Server, directory: &Path) {
+    fs::write(directory.join("file"), "content").unwrap();
+    let range = IdRange {
+        host_id: 100_000,
+        length: 65_536,
+    };
+    let options = Options {
+        ids: Some(IdMappings {
+            uids: range,
+            gids: range,
+        }),
+        ..Options::default()
+    };
+    mount_volume(server.namespace(), directory, "a".into(), options).unwrap();
+    let client = &mut server.client;
+    client.start();
+    let volume = client.lookup(ROOT, "a").unwrap();
+    let rename = [&volume.to_le_bytes()[..], &[0; 8], b"file\0moved\0"].concat();
+    assert_eq!(client.ask_as(0, RENAME2, volume, &rename), -libc::EOVERFLOW);
+    assert_eq!(client.ask_as(100_000, RENAME2, volume, &rename), 0);
+    let node = client.lookup(volume, "moved").unwrap();
+    let link = [&node.to_le_bytes()[..], b"linked\0"].concat();
+    // Its own root is root again by now.
+    assert_eq!(client.ask_as(0, LINK, volume, &link), -libc::EOVERFLOW);
+    assert_eq!(client.ask_as(101_000, LINK, volume, &link), 0);
+    let mkdir = b"\xff\x01\0\0\0\0\0\0made\0";
+    assert_eq!(client.ask_as(0, MKDIR, volume, mkdir), -libc::EOVERFLOW);
+    assert_eq!(client.ask_as(101_000, MKDIR, volume, mkdir), 0);
+    assert_eq!(
+        names(directory.to_owned()),
+        ["linked", "made", "moved"].map(str::to_owned)
+    );
+    let made = fs::metadata(directory.join("made")).unwrap();
+    assert_eq!((made.uid(), made.gid()), (1000, 1000));
+    let moved = fs::metadata(directory.join("moved")).unwrap();
+    assert_eq!((moved.uid(), moved.nlink()), (0, 2));
 }
 
 #[test]

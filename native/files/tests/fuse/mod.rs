@@ -37,6 +37,16 @@ impl Client {
         self.answer()
     }
 
+    /// The answer's error for a user and a group of this number.
+    #[allow(dead_code, reason = "not all tests that share this file have users")]
+    pub(crate) fn ask_as(&mut self, id: u32, opcode: u32, node: u64, body: &[u8]) -> i32 {
+        let mut bytes = message(opcode, node, body);
+        bytes[24..28].copy_from_slice(&id.to_le_bytes());
+        bytes[28..32].copy_from_slice(&id.to_le_bytes());
+        self.stream.write_all(&bytes).unwrap();
+        self.answer().0
+    }
+
     pub(crate) fn answer(&mut self) -> (i32, Vec<u8>) {
         let mut header = [0; 16];
         self.stream.read_exact(&mut header).unwrap();
