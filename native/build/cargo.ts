@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-// `cargo.ts lint`: rustfmt and clippy; `cargo.ts test`: unit tests. Both in the Debian 13 build root, so
-// that what they say does not depend on the host's toolchain. The result of a run that passed is
-// remembered by its inputs.
+// `cargo.ts lint`: rustfmt and clippy; `cargo.ts test`: unit tests, and containers of the real agent in
+// namespaces of this machine. All in the Debian 13 build root, so that what they say does not depend on
+// the host's toolchain. The result of a run that passed is remembered by its inputs.
 import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { buildRoot } from "./build-root.ts";
 import { cached } from "./cache.ts";
-import { runInDebian } from "./debian-folder.ts";
+import { debianPackage, runInDebian } from "./debian-folder.ts";
 import { cargoBinds, nativeSources } from "./programs.ts";
 import { CommandError } from "./run.ts";
 
@@ -25,6 +25,10 @@ const TASKS = {
   // Tests need a program's own binary beside them, so nothing here is static.
   test: [
     "cargo test --locked --workspace 2>&1",
+    "mount -t cgroup2 none /mnt",
+    // In a pid namespace: the agent is made to be the last process of its machine, and leaves children.
+    "LIGHTVM_BUSYBOX=/busybox/busybox unshare --pid --fork --mount-proc " +
+      "cargo test --locked --workspace --test containers -- --ignored 2>&1",
     "cd unikernels",
     `cargo test --locked ${UNIKERNEL_LIBRARIES} 2>&1`,
   ].join("\n"),
@@ -38,7 +42,9 @@ try {
   const root = await buildRoot();
   const inputs = [root, script, ...(await nativeSources({ unikernels: true }))];
   const passed = await cached(`cargo-${task}`, inputs, async (directory) => {
-    const output = await runInDebian(root, script, { binds: await cargoBinds() });
+    const busybox = join(await debianPackage("trixie", "busybox-static"), "usr/bin");
+    const binds = [...(await cargoBinds()), { host: busybox, inside: "/busybox", readOnly: true }];
+    const output = await runInDebian(root, script, { binds });
     await writeFile(join(directory, "output"), output);
   });
   const output = await readFile(join(passed, "output"), "utf8");

@@ -39,8 +39,11 @@ export async function debianFolder(
   return join(folder, "root");
 }
 
-/** The files of one package of an older release, none of whose programs is run. Cached by name. */
-export async function debianPackage(release: "bullseye", name: string): Promise<string> {
+/** The files of one package, without those that it depends on. Cached by name. */
+export async function debianPackage(
+  release: DebianRelease | "bullseye",
+  name: string,
+): Promise<string> {
   const folder = await cached(`package-${release}`, [name], async (directory) => {
     const root = join(directory, "root");
     const command = [

@@ -65,7 +65,8 @@ fn make_image(directory: &Path) -> String {
     for name in ["etc", "srv", "tmp"] {
         fs::create_dir_all(tree.join(name)).unwrap();
     }
-    fs::copy("/bin/busybox", tree.join("bin/busybox")).unwrap();
+    let busybox = std::env::var_os("LIGHTVM_BUSYBOX").unwrap_or_else(|| "/bin/busybox".into());
+    fs::copy(busybox, tree.join("bin/busybox")).unwrap();
     for name in [
         "sh", "cat", "id", "sleep", "tty", "stty", "mount", "grep", "ps", "kill", "hostname",
         "chmod", "readlink", "stat",
