@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import type { ImageSpec } from "../../cri-proto/generated/runtime/v1/common.ts";
+import type { IDMapping, ImageSpec } from "../../cri-proto/generated/runtime/v1/common.ts";
 import {
   MountPropagation,
   type Container as WireContainer,
@@ -12,6 +12,7 @@ import type { ContainerResources } from "../../cri-proto/generated/runtime/v1/re
 import type { ContainerUser } from "../../cri-proto/generated/runtime/v1/security.ts";
 import type { Container, ContainerState } from "../pod/container.ts";
 import type { ContainerMount } from "../pod/container-record.ts";
+import type { IdRange } from "../pod/id-mappings.ts";
 import type { ContainerFilter } from "../service/container/list.ts";
 import { wireSignal } from "./signal-names.ts";
 
@@ -75,13 +76,17 @@ function mountMessage(mount: ContainerMount): WireMount {
     propagation: mount.followsHost
       ? MountPropagation.PROPAGATION_HOST_TO_CONTAINER
       : MountPropagation.PROPAGATION_PRIVATE,
-    uidMappings: [],
-    gidMappings: [],
+    uidMappings: wireIds(mount.idMappings?.uids),
+    gidMappings: wireIds(mount.idMappings?.gids),
     recursiveReadOnly: mount.recursiveReadOnly,
     image: undefined,
     imageSubPath: "",
     mountOptions: mount.options,
   };
+}
+
+function wireIds(range: IdRange | undefined): IDMapping[] {
+  return range === undefined ? [] : [{ ...range, containerId: 0 }];
 }
 
 /** What ListContainers shall match. */

@@ -5,6 +5,7 @@ import {
 } from "../../cri-proto/generated/runtime/v1/container.ts";
 import type { ContainerMount } from "../pod/container-record.ts";
 import { absolutePath, invalid, unsupported } from "./checks.ts";
+import { idRange } from "./namespace-request.ts";
 
 /** Options of a bind mount that a guest knows as well. */
 const MOUNT_OPTIONS = new Set([
@@ -20,9 +21,6 @@ export function containerMount(mount: WireMount): ContainerMount {
   if (mount.image !== undefined) {
     throw unsupported(`${what} from image "${mount.image.image}": images cannot be mounted yet`);
   }
-  if (mount.uidMappings.length > 0 || mount.gidMappings.length > 0) {
-    throw unsupported(`${what} asks for an id mapping: the guest's ids are the volume's ids`);
-  }
   const unknown = mount.mountOptions.find((option) => !MOUNT_OPTIONS.has(option));
   if (unknown !== undefined) throw unsupported(`${what} asks for mount option "${unknown}"`);
   const followsHost = propagation(mount, what);
@@ -36,6 +34,21 @@ export function containerMount(mount: WireMount): ContainerMount {
     recursiveReadOnly: mount.recursiveReadOnly,
     followsHost,
     options: mount.mountOptions,
+    ...idMappings(mount, what),
+  };
+}
+
+/** Whether they are the pod's own, which is all that they may be, is known to the service. */
+function idMappings(
+  { uidMappings, gidMappings }: WireMount,
+  what: string,
+): Pick<ContainerMount, "idMappings"> {
+  if (uidMappings.length + gidMappings.length === 0) return {};
+  return {
+    idMappings: {
+      uids: idRange(uidMappings, `uid_mappings of ${what}`),
+      gids: idRange(gidMappings, `gid_mappings of ${what}`),
+    },
   };
 }
 

@@ -6,6 +6,7 @@ import {
   type UserNamespace,
 } from "../../cri-proto/generated/runtime/v1/security.ts";
 import type { ContainerConfig } from "../pod/container-record.ts";
+import type { IdMappings, IdRange } from "../pod/id-mappings.ts";
 import type { SandboxConfig } from "../pod/sandbox-record.ts";
 import { invalid, unsupported } from "./checks.ts";
 
@@ -61,7 +62,7 @@ function sharing(mode: NamespaceMode | undefined, kind: keyof typeof INSTEAD) {
 }
 
 /** The pod's user namespace; undefined = that of its guest, where ids are as they are. */
-export function userNamespace(options: UserNamespace | undefined): SandboxConfig["userNamespace"] {
+export function userNamespace(options: UserNamespace | undefined): IdMappings | undefined {
   if (options === undefined) return undefined;
   switch (options.mode) {
     case NamespaceMode.NODE:
@@ -72,7 +73,10 @@ export function userNamespace(options: UserNamespace | undefined): SandboxConfig
     case NamespaceMode.POD:
       // Without mappings there is nothing to map.
       if (options.uids.length + options.gids.length === 0) return undefined;
-      return { uids: mapping(options.uids, "uids"), gids: mapping(options.gids, "gids") };
+      return {
+        uids: idRange(options.uids, "userns_options.uids"),
+        gids: idRange(options.gids, "userns_options.gids"),
+      };
     default:
       throw invalid(`a user namespace cannot have mode ${options.mode}: only POD and NODE exist`);
   }
@@ -81,15 +85,15 @@ export function userNamespace(options: UserNamespace | undefined): SandboxConfig
 const MAX_IDS = 2 ** 32 - 1;
 
 /** Exactly one range that begins with root, as every runtime wants it. */
-function mapping(mappings: readonly IDMapping[], what: string) {
+export function idRange(mappings: readonly IDMapping[], what: string): IdRange {
   const [first, ...others] = mappings;
   if (first === undefined || others.length > 0) {
-    throw invalid(`userns_options.${what} has ${mappings.length} mappings; it must be one`);
+    throw invalid(`${what} has ${mappings.length} mappings; it must be one`);
   }
   const { containerId, hostId, length } = first;
-  if (containerId !== 0) throw invalid(`userns_options.${what} does not map id 0`);
+  if (containerId !== 0) throw invalid(`${what} does not map id 0`);
   if (length === 0 || hostId + length > MAX_IDS) {
-    throw invalid(`userns_options.${what} maps ${length} ids from ${hostId}`);
+    throw invalid(`${what} maps ${length} ids from ${hostId}`);
   }
   return { hostId, length };
 }

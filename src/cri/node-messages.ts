@@ -2,11 +2,12 @@
 import {
   CgroupDriver,
   type RuntimeConfigResponse,
+  type RuntimeHandlerFeatures,
   type StatusResponse,
   type VersionResponse,
 } from "../../cri-proto/generated/runtime/v1/node.ts";
 import { cgroupDriver } from "../service/node/runtime-config.ts";
-import { RUNTIME_HANDLERS } from "../service/node/runtime-handlers.ts";
+import { isForUnikernels, RUNTIME_HANDLERS } from "../service/node/runtime-handlers.ts";
 import type { Condition } from "../service/node/status.ts";
 import { runtimeVersion } from "../service/node/version.ts";
 
@@ -31,16 +32,19 @@ export function statusMessage(
   return {
     status: { conditions: [...conditions] },
     info,
-    runtimeHandlers: RUNTIME_HANDLERS.map((name) => ({
-      name,
-      features: { recursiveReadOnlyMounts: true, userNamespaces: true },
-    })),
+    runtimeHandlers: RUNTIME_HANDLERS.map((name) => ({ name, features: handlerFeatures(name) })),
     features: {
       supplementalGroupsPolicy: true,
       userNamespacesHostNetwork: false,
       mountOptions: true,
     },
   };
+}
+
+/** A unikernel has neither volumes nor users. */
+function handlerFeatures(name: string): RuntimeHandlerFeatures {
+  const guest = !isForUnikernels({ runtimeHandler: name, annotations: {} });
+  return { recursiveReadOnlyMounts: guest, userNamespaces: guest };
 }
 
 export function runtimeConfigMessage(): RuntimeConfigResponse {

@@ -9,7 +9,7 @@ import {
 } from "../../cri-proto/generated/runtime/v1/sandbox.ts";
 import type { RunPodSandboxRequest } from "../../cri-proto/generated/runtime/v1/sandbox_calls.ts";
 import type { SandboxConfig } from "../pod/sandbox-record.ts";
-import { checkRuntimeHandler } from "../service/node/runtime-handlers.ts";
+import { checkRuntimeHandler, isForUnikernels } from "../service/node/runtime-handlers.ts";
 import { invalid, natural, oneLine, required, safeNumber, unsupported } from "./checks.ts";
 import { podNamespaces, userNamespace } from "./namespace-request.ts";
 import { checkAppArmor } from "./security-request.ts";
@@ -44,9 +44,20 @@ export function sandboxConfig(request: RunPodSandboxRequest): SandboxConfig {
     annotations: config.annotations,
     runtimeHandler: request.runtimeHandler,
     namespaces: podNamespaces(config.linux?.securityContext?.namespaceOptions),
-    userNamespace: userNamespace(config.linux?.securityContext?.namespaceOptions?.usernsOptions),
+    userNamespace: podUserNamespace(config, request.runtimeHandler),
     resources: resources(config.linux),
   };
+}
+
+function podUserNamespace(
+  { annotations, linux }: PodSandboxConfig,
+  runtimeHandler: string,
+): SandboxConfig["userNamespace"] {
+  const ids = userNamespace(linux?.securityContext?.namespaceOptions?.usernsOptions);
+  if (ids !== undefined && isForUnikernels({ annotations, runtimeHandler })) {
+    throw unsupported("a user namespace for unikernels, which have no users");
+  }
+  return ids;
 }
 
 /** Only those that lead somewhere from the node: a port of the pod alone needs nobody's help. */

@@ -4,10 +4,11 @@ import {
   type SecurityProfile,
   SecurityProfile_ProfileType,
   SupplementalGroupsPolicy,
+  type UserNamespace,
 } from "../../cri-proto/generated/runtime/v1/security.ts";
 import type { ContainerConfig } from "../pod/container-record.ts";
 import { invalid, oneLine, unsupported } from "./checks.ts";
-import { containerNamespaces } from "./namespace-request.ts";
+import { containerNamespaces, userNamespace } from "./namespace-request.ts";
 
 /** Linux ids are 32 bits wide, and the last value means "none". */
 const MAX_ID = 0xffff_fffen;
@@ -38,7 +39,16 @@ export function containerSecurity(
     ),
     seccomp: seccomp(context?.seccomp, context?.seccompProfilePath),
     namespaces: containerNamespaces(context?.namespaceOptions),
+    ...containerUserNamespace(context?.namespaceOptions?.usernsOptions),
   };
+}
+
+function containerUserNamespace(
+  options: UserNamespace | undefined,
+): Pick<ContainerConfig["security"], "userNamespace"> {
+  if (options === undefined) return {};
+  const idMappings = userNamespace(options);
+  return { userNamespace: idMappings === undefined ? {} : { idMappings } };
 }
 
 /** Profiles are loaded into a kernel, and the node's is not the pod's. */

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { z } from "zod";
+import { idMappingsSchema } from "./id-mappings.ts";
 import { nanoseconds, stringMap } from "./persisted.ts";
 
 /** Limits of a container; 0 or empty = not said. */
@@ -32,6 +33,8 @@ export const containerMountSchema = z.object({
   followsHost: z.boolean(),
   /** Further options of the bind mount: "nosuid", … */
   options: z.array(z.string()),
+  /** Its files belong in the pod to whom they belong on the host; absent = in the guest. */
+  idMappings: idMappingsSchema.optional(),
 });
 export type ContainerMount = Readonly<z.output<typeof containerMountSchema>>;
 
@@ -105,6 +108,8 @@ export const containerConfigSchema = z.object({
         pidTarget: z.string(),
       })
       .default({ pid: "container", ipc: "pod", pidTarget: "" }),
+    /** What the request says of the pod's user namespace, none included; absent = nothing. */
+    userNamespace: z.object({ idMappings: idMappingsSchema.optional() }).optional(),
   }),
 });
 export type ContainerConfig = Readonly<z.output<typeof containerConfigSchema>>;

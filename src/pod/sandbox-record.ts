@@ -1,11 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 import { z } from "zod";
+import { idMappingsSchema } from "./id-mappings.ts";
 import { nanoseconds, stringMap } from "./persisted.ts";
 
 /** Whose namespace the containers of a pod see; the node's is out of reach from inside a VM. */
 const namespace = z.enum(["pod", "container"]);
-/** Ids from 0 in the pod → ids from `hostId` in its guest. */
-const idMapping = z.object({ hostId: z.number(), length: z.number() });
 
 /** What a sandbox was asked to be. Never changes. */
 export const sandboxConfigSchema = z.object({
@@ -40,7 +39,7 @@ export const sandboxConfigSchema = z.object({
   runtimeHandler: z.string(),
   namespaces: z.object({ network: namespace, pid: namespace, ipc: namespace }),
   /** Absent = ids in the pod are those of its guest. */
-  userNamespace: z.object({ uids: idMapping, gids: idMapping }).optional(),
+  userNamespace: idMappingsSchema.optional(),
   /** Sum over the containers; 0 = not said. */
   resources: z.object({
     cpuQuotaMicroseconds: z.number(),

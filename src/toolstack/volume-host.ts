@@ -9,6 +9,17 @@ export interface VolumeOptions {
   readonly recursively: boolean;
   /** What the host mounts below the source later is seen in the volume. */
   readonly followHost: boolean;
+  /**
+   * Owners of its files, and of what is mounted below it already, are seen as a user namespace with
+   * these maps has them; undefined = as they are.
+   */
+  readonly idMappings?: { readonly uids: IdRange; readonly gids: IdRange } | undefined;
+}
+
+/** Ids from 0 on → those from `hostId` on. Others are nobody's. */
+interface IdRange {
+  readonly hostId: number;
+  readonly length: number;
 }
 
 /** What volumes take of the host's kernel. They are mounts in the namespace of their file server. */

@@ -124,11 +124,12 @@ describe("a container that cannot be", () => {
             containerPath: "/data",
             hostPath: "/srv",
             uidMappings: [{ hostId: 1, containerId: 0, length: 1 }],
+            gidMappings: [{ hostId: 1, containerId: 0, length: 1 }],
           },
         ],
       },
-      status.UNIMPLEMENTED,
-      /asks for an id mapping/,
+      status.INVALID_ARGUMENT,
+      /"\/data" maps uids 0-0 as 1-1, gids 0-0 as 1-1, and the pod's user namespace no ids/,
     ],
     [
       "has a volume with an unknown option",
@@ -190,6 +191,36 @@ describe("a container that cannot be", () => {
   });
 });
 
+describe("a user namespace", () => {
+  const range = { hostId: 131_072, containerId: 0, length: 65_536 };
+  const mappings = { uidMappings: [range], gidMappings: [range] };
+  const usernsOptions = { mode: NamespaceMode.POD, uids: [range], gids: [range] };
+  const linux = { securityContext: { namespaceOptions: { usernsOptions } } };
+
+  it("is had by a pod, its containers and their volumes alike", async () => {
+    const mapped = await cri.runPod({ metadata: other(1), linux });
+    const hostPath = bench.toolstackBench.root;
+    const mounts = [{ containerPath: "/data", hostPath, ...mappings }];
+    const id = await cri.create(mapped, { mounts, linux });
+    const { mounted } = bench.toolstackBench.volumeHost;
+    const ids = { hostId: 131_072, length: 65_536 };
+    expect(mounted.get(`${id}-0`)?.options.idMappings).toEqual({ uids: ids, gids: ids });
+    expect((await cri.containerStatus(id)).mounts).toMatchObject([mappings]);
+    const others = { mode: NamespaceMode.POD, uids: [range], gids: [{ ...range, hostId: 1 }] };
+    const elsewhere = { securityContext: { namespaceOptions: { usernsOptions: others } } };
+    await expect(cri.create(mapped, { name: "other", linux: elsewhere })).rejects.toMatchObject({
+      code: status.INVALID_ARGUMENT,
+      details: expect.stringMatching(/userns_options of the container/),
+    });
+    await cri.removePod(mapped);
+  });
+
+  it("is none of a unikernel's", async () => {
+    const wanted = cri.runPod({ metadata: other(1), linux }, "lightvm-unikernel");
+    await expect(wanted).rejects.toMatchObject({ code: status.UNIMPLEMENTED });
+  });
+});
+
 describe("lists", () => {
   it("tell of sandboxes what was given, and filter them", async () => {
     const second = await cri.runPod({ metadata: other(1), labels: { app: "web" } });
@@ -241,7 +272,11 @@ describe("the node", () => {
       { type: "RuntimeReady", status: true, reason: "", message: "" },
       { type: "NetworkReady", status: true, reason: "", message: "" },
     ]);
-    expect(runtimeHandlers.map(({ name }) => name)).toEqual(["", "lightvm", "lightvm-unikernel"]);
+    expect(runtimeHandlers.map(({ name, features }) => [name, features?.userNamespaces])).toEqual([
+      ["", true],
+      ["lightvm", true],
+      ["lightvm-unikernel", false],
+    ]);
     expect(JSON.parse(info["lightvm"] ?? "")).toMatchObject({ xen: { version: "4.20.3" } });
   });
 });

@@ -81,7 +81,9 @@ impl Agent {
     fn configure_sandbox(&mut self, settings: &ConfigureSandbox) -> Result<(), CallError> {
         sandbox::configure(settings)?;
         if let Some(wanted) = &settings.user_namespace {
-            self.user_namespace = Some(UserNamespace::create(&self.paths.program, wanted)?);
+            let namespace = UserNamespace::create(&self.paths.program, wanted)?;
+            sandbox::give_to(namespace.ids.root())?;
+            self.user_namespace = Some(namespace);
         }
         Ok(())
     }

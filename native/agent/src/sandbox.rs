@@ -2,6 +2,7 @@
 //! What all containers of the pod share.
 
 use std::fs;
+use std::os::unix::fs::chown;
 use std::path::{Component, Path, PathBuf};
 
 use lightvm_protocol::agent::{ConfigureSandbox, Dns};
@@ -9,6 +10,7 @@ use rustix::time::{ClockId, Timespec, clock_settime};
 
 use crate::entropy;
 use crate::error::{CallError, During};
+use crate::launch::Owner;
 
 /// The tmpfs behind every container's /dev/shm.
 pub const SHARED_MEMORY: &str = "/run/lightvm/shm";
@@ -54,6 +56,18 @@ fn write_pod_files(settings: &ConfigureSandbox) -> Result<(), CallError> {
         write(hostname, format!("{}\n", settings.hostname))?;
     }
     write(hosts, host_table(&settings.hostname, &settings.addresses))
+}
+
+/// Lets what all containers share belong to whom root is in the pod's user namespace.
+pub fn give_to(owner: Owner) -> Result<(), CallError> {
+    let shared = POD_FILES.map(|(path, _)| path).into_iter();
+    for path in shared.chain([SHARED_MEMORY]) {
+        if Path::new(path).exists() {
+            let what = format!("give {path} to the pod's root");
+            chown(path, Some(owner.uid), Some(owner.gid)).during(what)?;
+        }
+    }
+    Ok(())
 }
 
 /// `net.core.somaxconn` → `/proc/sys/net/core/somaxconn`; as with sysctl(8), names with slashes

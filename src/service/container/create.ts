@@ -28,6 +28,7 @@ import { guestDevices } from "./devices.ts";
 import { isolationOf } from "./isolation.ts";
 import { type GuestMounts, guestMounts } from "./mounts.ts";
 import { mergeProcess } from "./process.ts";
+import { checkIds } from "./user-namespace.ts";
 
 /** Mounting an image and checking its command in the guest, under emulation too. */
 const CREATE_TIMEOUT_MS = 60_000;
@@ -50,6 +51,7 @@ export async function createContainer(
   const vm = sandbox.requireVm();
   refuseUnikernelImage(image, config);
   guestCpuset(config.resources, sandbox.metadata.vm.vcpus);
+  checkIds(sandbox.metadata.config.userNamespace, config);
   await using undo = new AsyncDisposableStack();
   const metadata = metadataOf(sandbox, config, image);
   const isolation = await isolationOf(sandbox, metadata);

@@ -88,6 +88,13 @@ describe("a container's mounts", () => {
     ]);
   });
 
+  it("have the ids of the pod's user namespace if they shall", async () => {
+    const range = { hostId: 131_072, length: 65_536 };
+    const idMappings = { uids: range, gids: range };
+    const { asked } = await told([{ idMappings }, {}]);
+    expect(asked.map((volume) => volume.idMappings)).toEqual([idMappings, undefined]);
+  });
+
   it("make what is missing, and name what cannot be", async () => {
     const hostPath = join(host, "not/there/yet");
     await told([{ hostPath }]);

@@ -4,6 +4,7 @@ import { dirname } from "node:path";
 import type { Mount } from "../../../cri-proto/generated/lightvm/agent/v1/agent.ts";
 import type { Container } from "../../pod/container.ts";
 import type { ContainerMount } from "../../pod/container-record.ts";
+import type { IdRange } from "../../pod/id-mappings.ts";
 import { LightvmError } from "../../shared/errors.ts";
 import { makeDirectories } from "../../shared/make-directories.ts";
 import type { PodVm } from "../../toolstack/pod-vm.ts";
@@ -14,6 +15,9 @@ const TMPFS = 0x01021994;
 const HUGETLBFS = 0x958458f6;
 /** Where kubelet keeps an emptyDir; with "medium: Memory" it has mounted a tmpfs there. */
 const EMPTY_DIRECTORY = /\/volumes\/kubernetes\.io~empty-dir\/([^/]+)$/;
+
+/** Whom the kernel shows as the owner when it has no other: fs.overflowuid of proc_sys_fs(5). */
+const NOBODY = 65_534;
 
 /** What the agent is told about a container's volumes. */
 export interface GuestMounts {
@@ -38,11 +42,12 @@ export async function guestMounts(
     await makeMissing(hostPath);
     await refuseHugePages(hostPath);
   }
-  const volumes = served.map(({ hostPath, readOnly, recursiveReadOnly, followsHost }) => ({
-    hostPath,
-    readOnly,
-    recursively: recursiveReadOnly,
-    followHost: followsHost,
+  const volumes = served.map((mount) => ({
+    hostPath: mount.hostPath,
+    readOnly: mount.readOnly,
+    recursively: mount.recursiveReadOnly,
+    followHost: mount.followsHost,
+    idMappings: mount.idMappings,
   }));
   if (volumes.length === 0) return { mounts: memory.filter(isMount), volumesDeviceId: 0 };
   const attached = await vm.attachVolumes(container.id, volumes, signal);
@@ -68,11 +73,19 @@ async function memoryVolume(mount: ContainerMount): Promise<Mount | undefined> {
   const name = EMPTY_DIRECTORY.exec(mount.hostPath)?.[1];
   const size = name === undefined ? undefined : await tmpfsSize(mount.hostPath);
   if (name === undefined || size === undefined) return undefined;
-  const { mode, uid, gid } = await stat(mount.hostPath);
-  const permissions = (mode & 0o7777).toString(8);
+  const root = await stat(mount.hostPath);
+  const permissions = (root.mode & 0o7777).toString(8);
+  const uid = seenAs(root.uid, mount.idMappings?.uids);
+  const gid = seenAs(root.gid, mount.idMappings?.gids);
   const shared = [`size=${size}`, `mode=${permissions}`, `uid=${uid}`, `gid=${gid}`];
   const options = [...shared, ...mount.options, ...(mount.readOnly ? ["ro"] : [])];
   return { destination: mount.containerPath, type: "memory", source: name, options };
+}
+
+/** What an id of the host's is in the guest of a pod whose user namespace has this range. */
+function seenAs(id: number, range: IdRange | undefined): number {
+  if (range === undefined) return id;
+  return id < range.length ? range.hostId + id : NOBODY;
 }
 
 /** The size of the tmpfs that is mounted on a directory; undefined when none is. */

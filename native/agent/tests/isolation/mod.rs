@@ -173,14 +173,14 @@ pub(crate) fn maps_ids(guest: &mut Guest) {
         }),
         ..ConfigureSandbox::default()
     })));
-    let script = "cat /proc/self/uid_map; id -u; id -G; echo x >/file && stat -c '%u %g' /file /etc/passwd; \
+    let script = "cat /proc/self/uid_map; id -u; id -G; echo x >/file && stat -c '%u %g' /file /etc/passwd /etc/hosts; \
         mount -t tmpfs none /srv && hostname other && hostname; echo y >/dev/stdout";
     let mut process = shell(script);
     process.effective_capabilities = vec!["CAP_SYS_ADMIN".to_owned()];
     process.working_directory = "/made/here".to_owned();
     let out = printed(guest, process.clone(), Isolation::default());
     let words: Vec<&str> = out.split_whitespace().collect();
-    assert_eq!(words.join(" "), "0 100000 50000 0 0 0 0 0 0 other y");
+    assert_eq!(words.join(" "), "0 100000 50000 0 0 0 0 0 0 0 0 other y");
     process.user = Some(User {
         specification: "60000".to_owned(),
         ..User::default()

@@ -1,0 +1,22 @@
+// SPDX-License-Identifier: Apache-2.0
+import type { ContainerConfig } from "../../pod/container-record.ts";
+import { type IdMappings, idsText, sameIds } from "../../pod/id-mappings.ts";
+import { LightvmError } from "../../shared/errors.ts";
+
+/** Throws "invalid-argument" when a container or a volume of it shall have other ids than its pod. */
+export function checkIds(pod: IdMappings | undefined, { mounts, security }: ContainerConfig): void {
+  const refuse = (what: string, ids: IdMappings | undefined) => {
+    const message = `${what} maps ${idsText(ids)}, and the pod's user namespace ${idsText(pod)}`;
+    throw new LightvmError("invalid-argument", message);
+  };
+  const { userNamespace } = security;
+  if (userNamespace !== undefined && !sameIds(userNamespace.idMappings, pod)) {
+    refuse("userns_options of the container", userNamespace.idMappings);
+  }
+  for (const { containerPath, idMappings } of mounts) {
+    // Without any its owners are the host's, most of whom the pod's namespace does not know: nobody's.
+    if (idMappings !== undefined && !sameIds(idMappings, pod)) {
+      refuse(`the volume at "${containerPath}"`, idMappings);
+    }
+  }
+}
