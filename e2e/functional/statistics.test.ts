@@ -11,13 +11,13 @@ interface ContainerStats {
   readonly attributes: { readonly id: string };
   readonly cpu: { readonly usageCoreNanoSeconds: Value };
   readonly memory: { readonly workingSetBytes: Value; readonly availableBytes?: Value };
-  readonly writableLayer: { readonly usedBytes: Value };
+  readonly writableLayer: { readonly usedBytes: Value; readonly inodesUsed: Value };
 }
 interface PodStats {
   readonly linux: {
     readonly cpu: { readonly usageCoreNanoSeconds: Value };
     readonly process: { readonly processCount: Value };
-    readonly memory: { readonly usageBytes: Value };
+    readonly memory: { readonly usageBytes: Value; readonly workingSetBytes: Value };
     readonly containers: readonly ContainerStats[];
   };
 }
@@ -54,6 +54,19 @@ describe("what a pod uses", () => {
     return only;
   }
 
+  async function podStats(): Promise<PodStats["linux"]> {
+    const { stats } = await node.crictl.json<{ stats: PodStats[] }>(["statsp", "--id", pod.id]);
+    const [only] = stats;
+    if (only === undefined) throw new Error("no statistics");
+    return only.linux;
+  }
+
+  async function inContainer(script: string): Promise<string> {
+    const { code, stdout, stderr } = await node.crictl.exec(id, ["sh", "-c", script]);
+    expect(code, stderr).toBe(0);
+    return stdout.trim();
+  }
+
   it("is counted in the guest, container by container", async () => {
     const { cpu, memory, writableLayer } = await containerStats();
     expect(Number(cpu.usageCoreNanoSeconds.value)).toBeGreaterThan(200_000_000);
@@ -62,15 +75,31 @@ describe("what a pod uses", () => {
   });
 
   it("is counted by Xen for the pod", async () => {
-    const { stats } = await node.crictl.json<{ stats: PodStats[] }>(["statsp", "--id", pod.id]);
-    const [only] = stats;
+    const outer = await podStats();
     const inside = Number((await containerStats()).cpu.usageCoreNanoSeconds.value);
     // The VM has done all that its container has, and the boot besides.
-    const outside = Number(only?.linux.cpu.usageCoreNanoSeconds.value);
+    const outside = Number(outer.cpu.usageCoreNanoSeconds.value);
     expect(outside).toBeGreaterThan(200_000_000);
     expect(outside).toBeGreaterThan(inside / 2);
-    expect(Number(only?.linux.process.processCount.value)).toBeGreaterThanOrEqual(2);
-    expect(only?.linux.containers.map(({ attributes }) => attributes.id)).toEqual([id]);
+    expect(Number(outer.process.processCount.value)).toBeGreaterThanOrEqual(2);
+    expect(outer.containers.map(({ attributes }) => attributes.id)).toEqual([id]);
+  });
+
+  it("is each file in its writable layer, and no more memory than its VM has", async () => {
+    const { writableLayer: before } = await containerStats();
+    await inContainer("dd if=/dev/zero of=/more bs=1M count=3 && touch /one /two");
+    const { memory, writableLayer: after } = await containerStats();
+    const grown = (key: "usedBytes" | "inodesUsed") =>
+      Number(after[key].value) - Number(before[key].value);
+    expect(grown("usedBytes")).toBeGreaterThanOrEqual(3 * MIB);
+    expect(grown("usedBytes")).toBeLessThan(4 * MIB);
+    expect(grown("inodesUsed")).toBe(3);
+    const total = 1024 * Number(await inContainer("awk '/MemTotal/ { print $2 }' /proc/meminfo"));
+    const inside = Number(memory.workingSetBytes.value);
+    const pods = Number((await podStats()).memory.workingSetBytes.value);
+    expect(inside).toBeGreaterThan(3 * MIB);
+    expect(pods).toBeGreaterThanOrEqual(inside);
+    expect(pods).toBeLessThanOrEqual(total);
   });
 
   it("comes as metrics under cAdvisor's names", async () => {
