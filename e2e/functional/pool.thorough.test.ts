@@ -2,7 +2,9 @@
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import { NodeUnderTest } from "../framework/node-under-test.ts";
 import { EVENTUALLY, PoolUnderTest, poolSettings } from "../framework/pool-under-test.ts";
-import { tracesOfPods } from "../framework/traces.ts";
+import { dumpDomains, tracesOfPods } from "../framework/traces.ts";
+
+const MEBIBYTE_PAGES = 256;
 
 describe("the pool of shells", () => {
   let node: NodeUnderTest;
@@ -42,6 +44,26 @@ describe("the pool of shells", () => {
     expect(hostname).toBe(pod.name);
     const now = (await box.exec("date +%s")).stdout;
     expect(Math.abs(Number(seconds) - Number(now))).toBeLessThan(60);
+    await crictl.removePod(sandbox);
+  });
+
+  it("makes a larger booted shell as small as its pod, and Xen holds it to that", async () => {
+    const { busybox, crictl, daemon } = node;
+    await daemon.reload(`${poolSettings(0)}\n[[pool.flavors]]\nmemory_mib = 128\nsize = 1`);
+    await expect.poll(() => pool.waiting(), EVENTUALLY).toBe(1);
+    const pod = { name: "small" };
+    const sandbox = await crictl.runPod(pod);
+    const steps = await stepsOf(sandbox);
+    expect(steps).toEqual(expect.arrayContaining(["take a booted shell", "shrink"]));
+    const container = { name: "c", image: busybox, command: ["sleep", "1000"] };
+    const id = await crictl.start(sandbox, container, pod);
+    const { stdout } = await crictl.exec(id, ["grep", "MemTotal", "/proc/meminfo"]);
+    expect(Number(/\d+/.exec(stdout)?.[0])).toBeLessThan(28 * 1024);
+    const much = "dd if=/dev/zero of=/dev/shm/much bs=1M count=60";
+    expect((await crictl.exec(id, ["sh", "-c", much])).code).not.toBe(0);
+    const domain = (await dumpDomains(node.box)).at(-1);
+    expect(domain?.pages).toBeLessThanOrEqual(29 * MEBIBYTE_PAGES);
+    expect((await crictl.exec(id, ["true"])).code).toBe(0);
     await crictl.removePod(sandbox);
   });
 

@@ -32,6 +32,8 @@ export function domainsState(): bigint;
 /** For how many nanoseconds the domain has run before the call returned. */
 export function unpauseDomain(domid: number): bigint;
 export function pauseDomain(domid: number): void;
+/** Limits the memory that a domain can have from now on, in bytes. */
+export function limitMemory(domid: number, bytes: bigint): void;
 /** A domain that is gone is no error. */
 export function destroyDomain(domid: number): Promise<void>;
 /** Sends `hello` with descriptor `fd` on its first byte, then waits for the answer: one byte 0. */

@@ -14,7 +14,9 @@
  *   - before the OOM killer acts, the same is done while it waits.
  *
  * Xen holds the guest to the limit that its domain was made with. Memory is
- * never given back: the VMM's map of it would go stale.
+ * never given back: the VMM's map of it would go stale. What has not come yet
+ * can be forgone: a guest that was booted before its pod was known may be
+ * larger than the pod, and is told so by noxs_memory.forgo.
  */
 
 #define pr_fmt(fmt) "noxs: " fmt
@@ -23,6 +25,7 @@
 #include <linux/kernel.h>
 #include <linux/memblock.h>
 #include <linux/mm.h>
+#include <linux/moduleparam.h>
 #include <linux/mutex.h>
 #include <linux/notifier.h>
 #include <linux/oom.h>
@@ -73,9 +76,10 @@ static int __init noxs_parse_memory(char *text)
 		noxs_missing += range->end - range->next;
 		noxs_range_count++;
 		if (*text++ != ',')
-			break;
+			return 0;
 	}
-	return 0;
+	pr_err("noxs_memory= has more than %d ranges\n", NOXS_MAX_RANGES);
+	return -E2BIG;
 }
 early_param("noxs_memory", noxs_parse_memory);
 
@@ -187,6 +191,56 @@ static int noxs_on_oom(struct notifier_block *block, unsigned long event, void *
 }
 
 static struct notifier_block noxs_oom_notifier = { .notifier_call = noxs_on_oom };
+
+/* From the top down, so that what is left is in one piece. */
+static void noxs_forgo_bytes(u64 bytes)
+{
+	unsigned int i = noxs_range_count;
+
+	while (i-- && bytes) {
+		struct noxs_range *range = &noxs_ranges[i];
+		u64 cut = min(bytes, range->end - range->taken);
+
+		range->end -= cut;
+		bytes -= cut;
+		noxs_missing -= cut;
+		totalram_pages_add(-(long)(cut >> PAGE_SHIFT));
+	}
+}
+
+static u64 noxs_to_come(void)
+{
+	u64 bytes = 0;
+	unsigned int i;
+
+	for (i = 0; i < noxs_range_count; i++)
+		bytes += noxs_ranges[i].end - noxs_ranges[i].taken;
+	return bytes;
+}
+
+/* All of the bytes, or none of them when so many are not to come any more. */
+static int noxs_set_forgo(const char *text, const struct kernel_param *parameter)
+{
+	u64 bytes;
+	int error = kstrtou64(text, 10, &bytes);
+
+	if (error)
+		return error;
+	if (bytes % PAGE_SIZE)
+		return -EINVAL;
+	mutex_lock(&noxs_memory_lock);
+	if (bytes <= noxs_to_come())
+		noxs_forgo_bytes(bytes);
+	else
+		error = -ENOSPC;
+	mutex_unlock(&noxs_memory_lock);
+	return error;
+}
+
+static const struct kernel_param_ops noxs_forgo_ops = { .set = noxs_set_forgo };
+
+/* Nobody but root may write, and there is nothing to read. */
+module_param_cb(forgo, &noxs_forgo_ops, NULL, 0200);
 
 #if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 7, 0)
 static int __init noxs_watch_reclaim(void)

@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
+import { initialMemoryOf } from "./initial-memory.ts";
 import type { PodVmSpec } from "./pod-vm.ts";
 
 const MIB = 1024 * 1024;
 
 /**
- * What a shell is made of and cannot be changed once it stands: a pod takes a shell of exactly its
- * own flavor. The kernel follows from the vCPUs; see guest-kernel.ts.
+ * What a shell is made of. Only its memory can be changed once it stands, and only downwards when its
+ * guest has booted; see `canBecome`. The kernel follows from the vCPUs; see guest-kernel.ts.
  */
 export interface Flavor {
   readonly vcpus: number;
@@ -24,6 +25,22 @@ export function flavorOf(
 ): Flavor {
   const most = unikernel === true ? UNIKERNEL_SLOTS : deviceSlots;
   return { vcpus, memoryBytes, deviceSlots: Math.min(most, deviceSlots) };
+}
+
+/** A pod may lose this part of its memory to the description of what a larger shell could have had. */
+const MOST_WASTE = 1 / 16;
+
+/**
+ * Whether a booted shell can be made a VM of another flavor: it gives up memory that it has not taken
+ * from Xen yet. vCPUs stay: Xen takes none away, and a guest could switch them on again.
+ * `baseBytes` is what a small guest starts with.
+ */
+export function canBecome(shell: Flavor, pod: Flavor, baseBytes: number): boolean {
+  if (shell.vcpus !== pod.vcpus || shell.deviceSlots !== pod.deviceSlots) return false;
+  if (shell.memoryBytes < pod.memoryBytes) return false;
+  const taken = initialMemoryOf(shell, baseBytes);
+  const waste = taken - initialMemoryOf(pod, baseBytes);
+  return taken <= pod.memoryBytes && waste <= pod.memoryBytes * MOST_WASTE;
 }
 
 /** One word for logs, metrics and as a key: "up-1cpu-64MiB-32slots". */

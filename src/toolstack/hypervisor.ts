@@ -59,6 +59,8 @@ export interface Hypervisor extends FileSender {
    */
   unpauseDomain(domid: number): bigint;
   pauseDomain(domid: number): void;
+  /** Limits the memory that a domain can have from now on, in bytes; what it has it keeps. */
+  limitMemory(domid: number, bytes: bigint): void;
   /** Ends a domain and gives its memory back. A domain that is gone already is no error. */
   destroyDomain(domid: number): Promise<void>;
 }

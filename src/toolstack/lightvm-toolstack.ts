@@ -243,8 +243,10 @@ export class LightvmToolstack implements Toolstack {
     this.#links.add(spec.id, shell.id);
     undo.defer(() => this.#links.remove(spec.id));
     shell.hurry();
-    if (level === "booted") shell.unpause(stopwatch);
-    else await this.#shells.boot(shell, stopwatch, signal);
+    if (level === "booted") {
+      shell.unpause(stopwatch);
+      await shell.shrinkTo(spec.memoryBytes, stopwatch, signal);
+    } else await this.#shells.boot(shell, stopwatch, signal);
     const record = shell.release(spec);
     undo.move();
     const { directory } = shell.plan;

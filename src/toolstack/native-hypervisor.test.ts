@@ -27,6 +27,7 @@ function addon(overrides: Partial<Addon>): Addon {
     domainsState: refuse,
     unpauseDomain: refuse,
     pauseDomain: refuse,
+    limitMemory: refuse,
     destroyDomain: async () => refuse(),
     sendFile: async () => refuse(),
     ...overrides,
@@ -48,6 +49,7 @@ describe("native hypervisor", () => {
   it("says which call failed", () => {
     const hypervisor = new NativeHypervisor(addon({}));
     expect(() => hypervisor.unpauseDomain(3)).toThrow("cannot unpause domain 3");
+    expect(() => hypervisor.limitMemory(3, 4096n)).toThrow("cannot limit the memory of domain 3");
     expect(() => hypervisor.info()).toThrow("cannot ask Xen about the host");
   });
 

@@ -10,6 +10,7 @@ type Addon = Pick<
   | "domainsState"
   | "unpauseDomain"
   | "pauseDomain"
+  | "limitMemory"
   | "destroyDomain"
   | "sendFile"
 >;
@@ -56,6 +57,12 @@ export class NativeHypervisor implements Hypervisor {
 
   pauseDomain(domid: number): void {
     callAddon("unavailable", `pause domain ${domid}`, () => this.#addon.pauseDomain(domid));
+  }
+
+  limitMemory(domid: number, bytes: bigint): void {
+    callAddon("unavailable", `limit the memory of domain ${domid}`, () =>
+      this.#addon.limitMemory(domid, bytes),
+    );
   }
 
   async destroyDomain(domid: number): Promise<void> {

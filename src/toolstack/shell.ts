@@ -9,6 +9,7 @@ import { VmmClient } from "../vmm/vmm-client.ts";
 import { explainVmmDeath } from "../vmm/vmm-death.ts";
 import { handFileToVmm } from "../vmm/vmm-files.ts";
 import { spawnVmm, type VmmProcess } from "../vmm/vmm-process.ts";
+import { callAgent } from "./agent-call.ts";
 import { dismantle } from "./dismantle.ts";
 import { domainUuid } from "./domain-uuid.ts";
 import type { DomainFate } from "./domain-watch.ts";
@@ -221,6 +222,19 @@ export class Shell implements AsyncDisposable {
 
   pause(): void {
     this.#tools.hypervisor.pauseDomain(this.domid);
+  }
+
+  /**
+   * Makes a guest that runs as large as its pod: it forgoes memory that has not come yet, and Xen holds
+   * it to that. Throws when it has taken too much already.
+   */
+  async shrinkTo(memoryBytes: number, stopwatch: Stopwatch, signal: AbortSignal): Promise<void> {
+    const bytes = this.plan.flavor.memoryBytes - memoryBytes;
+    if (bytes === 0) return;
+    const call = { $case: "forgoMemory", value: { bytes: BigInt(bytes) } } as const;
+    await callAgent(this.client, call, { signal, timeoutMs: this.#tools.vmmTimeoutMs });
+    this.#tools.hypervisor.limitMemory(this.domid, BigInt(memoryBytes));
+    stopwatch.step("shrink");
   }
 
   /** Somebody waits for it from now on. */

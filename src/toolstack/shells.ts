@@ -6,7 +6,7 @@ import type { ProcessStarter } from "../shared/process-starter.ts";
 import { Admission } from "./admission.ts";
 import { awaitBoot } from "./boot.ts";
 import type { DomainWatch } from "./domain-watch.ts";
-import { type Flavor, flavorOf } from "./flavor.ts";
+import { canBecome, type Flavor, flavorOf } from "./flavor.ts";
 import type { Hypervisor } from "./hypervisor.ts";
 import { initialMemoryOf } from "./initial-memory.ts";
 import type { PodVmSpec } from "./pod-vm.ts";
@@ -75,6 +75,11 @@ export class Shells {
   /** Whether a shell of this flavor has all of its memory from the start, whoever it is for. */
   hasAllMemory(flavor: Flavor): boolean {
     return initialMemoryOf(flavor, this.tools.initialMemoryBytes) === flavor.memoryBytes;
+  }
+
+  /** Whether a booted shell of one flavor can be made a VM of the other. */
+  canBecome(shell: Flavor, pod: Flavor): boolean {
+    return canBecome(shell, pod, this.tools.initialMemoryBytes);
   }
 
   /** What a shell of this flavor would be made from now. Throws "not-found". */

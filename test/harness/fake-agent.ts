@@ -51,6 +51,7 @@ export class FakeAgent {
     switch (call?.$case) {
       case "configureNetwork":
       case "configureSandbox":
+      case "forgoMemory":
         return done();
       case "createContainer":
         return this.#create(call.value);

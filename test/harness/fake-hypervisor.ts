@@ -88,6 +88,11 @@ export class FakeHypervisor implements Hypervisor {
     this.#pause(domid, true);
   }
 
+  limitMemory(domid: number, bytes: bigint): void {
+    this.#read(domid);
+    this.log.push(`limit domain to ${bytes / MIB} MiB`);
+  }
+
   async destroyDomain(domid: number): Promise<void> {
     const { pid } = this.#read(domid);
     this.log.push(`destroy while VMM ${isAlive(pid) ? "lives" : "is gone"}`);

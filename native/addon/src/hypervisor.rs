@@ -103,6 +103,16 @@ pub fn pause_domain(domid: u32) -> napi::Result<()> {
     hypervisor()?.pause_domain(checked(domid)?).map_err(failure)
 }
 
+/// Limits the memory that a domain can have from now on, in bytes.
+#[napi]
+pub fn limit_memory(domid: u32, bytes: BigInt) -> napi::Result<()> {
+    let domid = checked(domid)?;
+    match bytes.get_u64() {
+        (false, bytes, true) => hypervisor()?.limit_memory(domid, bytes).map_err(failure),
+        _ => Err(napi::Error::from_reason("that is no number of bytes")),
+    }
+}
+
 /// Ends a domain and gives its memory back; one that is gone is no error.
 #[napi(ts_return_type = "Promise<void>")]
 pub fn destroy_domain(domid: u32) -> napi::Result<AsyncTask<Work<()>>> {

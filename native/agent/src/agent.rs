@@ -44,6 +44,8 @@ pub struct Paths {
     pub cgroups: PathBuf,
     /// Where the kernel shows platform devices.
     pub platform_devices: PathBuf,
+    /// Where the kernel is told how much memory the guest does without.
+    pub forgone_memory: PathBuf,
 }
 
 /// Everything that the agent knows.
@@ -299,6 +301,7 @@ impl Paths {
             state: "/run/lightvm/containers".into(),
             cgroups: "/sys/fs/cgroup".into(),
             platform_devices: "/sys/bus/platform/devices".into(),
+            forgone_memory: "/sys/module/noxs_memory/parameters/forgo".into(),
         }
     }
 }

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The host's calls, one function each.
 
-use std::io;
+use std::{fs, io};
 
 use lightvm_protocol::agent::{
-    ConfigureSandbox, Empty, Exec, GetStats, HostMessage, ProcessStarted, RemoveContainer,
+    ConfigureSandbox, Empty, Exec, ForgoMemory, GetStats, HostMessage, ProcessStarted, RemoveContainer,
     ResizeTerminal, Signal, StartContainer, UpdateResources, agent_message::Body, failure::Code,
     host_message::Call,
 };
@@ -69,6 +69,7 @@ impl Agent {
             Call::Exec(request) => self.exec(&request),
             Call::GetStats(request) => self.get_stats(&request),
             Call::UpdateResources(request) => self.update_resources(&request).map(done),
+            Call::ForgoMemory(request) => self.forgo_memory(&request).map(done),
             Call::Shutdown(_) => self.begin_shutdown().map(done),
             Call::Ping(_) => Ok(done(())),
             Call::ResizeTerminal(request) => self.resize_terminal(&request).map(done),
@@ -256,6 +257,21 @@ impl Agent {
         match &request.resources {
             Some(resources) => container.cgroup.limit(resources),
             None => Err(CallError::invalid("there are no resources to update")),
+        }
+    }
+
+    /// The kernel does it as a whole or not at all (native/driver/noxs_memory.c).
+    fn forgo_memory(&self, request: &ForgoMemory) -> Result<(), CallError> {
+        let bytes = request.bytes;
+        let outcome = fs::write(&self.paths.forgone_memory, bytes.to_string());
+        match outcome.as_ref().map_err(io::Error::raw_os_error) {
+            Err(Some(nix::libc::EINVAL)) => Err(CallError::invalid(format!(
+                "{bytes} bytes are not a number of pages"
+            ))),
+            Err(Some(nix::libc::ENOSPC)) => Err(CallError::precondition(format!(
+                "less than {bytes} bytes of the guest's memory are still to come"
+            ))),
+            _ => outcome.during("forgo memory"),
         }
     }
 

@@ -103,6 +103,11 @@ impl Hypervisor {
             .map(drop)
     }
 
+    /// Limits the memory that the domain can have from now on, in bytes; what it has it keeps.
+    pub fn limit_memory(&self, domid: u16, bytes: u64) -> Result<(), XenError> {
+        self.domctl().max_memory(domid, bytes)
+    }
+
     /// Takes one from the domain's pause count; a domain starts with one. Returns how long the
     /// domain has run before the call returned, in nanoseconds: Xen may let a guest that wakes have
     /// the caller's CPU at once.

@@ -107,15 +107,37 @@ it("tells of a shell that is being made also when it is not wanted any more", as
   await drained(bench, toolstack);
 });
 
+it("a pod takes the smallest booted shell that can shrink to it, and Xen holds it to that", async () => {
+  const flavors = [
+    { memory_mib: 256, size: 1 },
+    { memory_mib: 128, size: 1 },
+    { memory_mib: 64, size: 1, level: "loaded" },
+    { memory_mib: 128, vcpus: 2, size: 1 },
+  ];
+  using bench = new ToolstackBench({ guest: "boots" }, { pool: { flavors } });
+  const toolstack = await filled(bench, 4);
+  const spec = { ...bench.spec(), memoryBytes: 100 * MIB };
+  const vm = await toolstack.create(spec, bench.signal);
+  const steps = vm.breakdown.map(({ name }) => name);
+  expect(steps).toEqual(expect.arrayContaining(["take a booted shell", "shrink"]));
+  expect(bench.hypervisor.log).toContain("limit domain to 100 MiB");
+  const hit = toolstack.pool().kinds.filter(({ hits }) => hits === 1);
+  expect(hit).toMatchObject([{ flavor: "up-1cpu-128MiB-32slots", level: "booted" }]);
+  const same = await toolstack.create(bench.spec("b"), bench.signal);
+  expect(same.breakdown.map(({ name }) => name)).toContain("take a loaded shell");
+  await Promise.all([vm.destroy(), same.destroy()]);
+  await drained(bench, toolstack);
+});
+
 it("a pod of another flavor is built from nothing, and the pool learns it", async () => {
   using bench = new ToolstackBench({ guest: "boots" }, { pool: pool(1) });
   const toolstack = await filled(bench, 1);
-  const spec = { ...bench.spec(), memoryBytes: 32 * MIB };
+  const spec = { ...bench.spec(), memoryBytes: 128 * MIB };
   const vm = await toolstack.create(spec, bench.signal);
   expect(vm.breakdown.map(({ name }) => name)).toContain("prepare");
-  expect(toolstack.pool().misses).toEqual({ "up-1cpu-32MiB-32slots": 1 });
+  expect(toolstack.pool().misses).toEqual({ "up-1cpu-128MiB-32slots": 1 });
   const learnt = () => toolstack.pool().kinds.find(({ wanted }) => wanted === 1);
-  await expect.poll(learnt, wait).toMatchObject({ flavor: "up-1cpu-32MiB-32slots", waiting: 1 });
+  await expect.poll(learnt, wait).toMatchObject({ flavor: "up-1cpu-128MiB-32slots", waiting: 1 });
   expect(toolstack.pool().discarded.surplus).toBe(1);
   await vm.destroy();
   await drained(bench, toolstack);

@@ -59,9 +59,13 @@ export class ShellPool {
     const { config, shells, watch, logger, hostBytes } = options;
     this.#options = options;
     this.#config = config;
-    this.#waiting = new WaitingShells(watch, (waiting, why) => {
-      void this.#discard(waiting, "died", why);
-      this.#tend();
+    this.#waiting = new WaitingShells({
+      watch,
+      canBecome: (shell, pod) => shells.canBecome(shell, pod),
+      onDied: (waiting, why) => {
+        void this.#discard(waiting, "died", why);
+        this.#tend();
+      },
     });
     this.#refill = new Refill({
       shells,
@@ -74,8 +78,8 @@ export class ShellPool {
   }
 
   /**
-   * Takes the best shell of a flavor that is at one of these levels; undefined when none waits. The
-   * caller owns it.
+   * Takes the best shell for a flavor that is at one of these levels: one of it, or a booted one that
+   * can be made one. undefined when none waits. The caller owns it.
    */
   take(flavor: Flavor, levels: readonly ShellLevel[] = SHELL_LEVELS): WaitingShell | undefined {
     if (!this.#isOn()) return undefined;
@@ -83,10 +87,10 @@ export class ShellPool {
     if (levels.includes(this.#config.level)) this.#demand.note(flavor);
     const name = flavorName(flavor);
     const stamp = this.#stampOf(flavor);
-    const next = () => this.#waiting.take(name, levels);
+    const next = () => this.#waiting.take(flavor, levels);
     for (let waiting = next(); waiting !== undefined; waiting = next()) {
       if (waiting.shell.plan.recipe.stamp === stamp) {
-        this.#counters.of(kindOf({ flavor, level: waiting.level })).hits += 1;
+        this.#counters.of(kindOf({ ...waiting.shell.plan, level: waiting.level })).hits += 1;
         return waiting;
       }
       void this.#discard(waiting, "stale", "its files have been replaced");

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { domainUuid } from "../domain-uuid.ts";
 import type { DomainWatch } from "../domain-watch.ts";
-import { flavorName } from "../flavor.ts";
+import { type Flavor, flavorName } from "../flavor.ts";
 import type { Shell } from "../shell.ts";
 import { SHELL_LEVELS, type ShellLevel } from "../shell-record.ts";
 import { endOfDomain } from "../vm-end.ts";
@@ -12,41 +12,58 @@ export interface WaitingShell {
   readonly level: ShellLevel;
 }
 
+export interface WaitingShellsOptions {
+  readonly watch: DomainWatch;
+  /** Whether a booted shell of one flavor can be made a VM of the other. */
+  readonly canBecome: (shell: Flavor, pod: Flavor) => boolean;
+  /** Gets each shell that ends while it waits; it is out by then. */
+  readonly onDied: (waiting: WaitingShell, why: string) => void;
+}
+
 /** The shells that wait, oldest first. Whoever takes one out owns it. */
 export class WaitingShells {
-  readonly #watch: DomainWatch;
-  readonly #onDied: (waiting: WaitingShell, why: string) => void;
+  readonly #options: WaitingShellsOptions;
   readonly #watching = new Map<WaitingShell, Disposable>();
 
-  /** `onDied` gets each shell that ends while it waits; it is out by then. */
-  constructor(watch: DomainWatch, onDied: (waiting: WaitingShell, why: string) => void) {
-    this.#watch = watch;
-    this.#onDied = onDied;
+  constructor(options: WaitingShellsOptions) {
+    this.#options = options;
   }
 
   add(waiting: WaitingShell): void {
     const { client, domid, events, id } = waiting.shell;
+    const { watch, onDied } = this.#options;
     const died = (why: string) => {
-      if (this.remove(waiting)) this.#onDied(waiting, why);
+      if (this.remove(waiting)) onDied(waiting, why);
     };
     void client.lost.then((error) => died(error.message));
     void events.ended.then((end) => died(end.message));
     const uuid = domainUuid(id);
-    const watching = this.#watch.watch(domid, uuid, (fate) => died(endOfDomain(fate).message));
+    const watching = watch.watch(domid, uuid, (fate) => died(endOfDomain(fate).message));
     this.#watching.set(waiting, watching);
   }
 
-  /** Takes out the best of these shells: the one that is furthest, then the oldest. */
-  take(flavor: string, levels: readonly ShellLevel[]): WaitingShell | undefined {
-    const fitting = this.all().filter(
-      ({ shell, level }) => flavorName(shell.plan.flavor) === flavor && levels.includes(level),
-    );
-    let best = fitting[0];
-    for (const each of fitting) {
-      if (best !== undefined && rank(each) > rank(best)) best = each;
-    }
+  /**
+   * Takes out the best shell for a pod: of its flavor, the one that is furthest, then the oldest; or
+   * else the smallest booted one that can be made one of its flavor.
+   */
+  take(flavor: Flavor, levels: readonly ShellLevel[]): WaitingShell | undefined {
+    const name = flavorName(flavor);
+    const possible = this.all().filter(({ level }) => levels.includes(level));
+    const [same] = possible
+      .filter(({ shell }) => flavorName(shell.plan.flavor) === name)
+      .sort((a, b) => rank(b) - rank(a));
+    const best = same ?? this.#larger(flavor, possible);
     if (best !== undefined) this.remove(best);
     return best;
+  }
+
+  #larger(flavor: Flavor, possible: readonly WaitingShell[]): WaitingShell | undefined {
+    const memory = ({ shell }: WaitingShell) => shell.plan.flavor.memoryBytes;
+    const [smallest] = possible
+      .filter(({ level }) => level === "booted")
+      .filter(({ shell }) => this.#options.canBecome(shell.plan.flavor, flavor))
+      .sort((a, b) => memory(a) - memory(b));
+    return smallest;
   }
 
   /** Takes one out; false when it is not in. */

@@ -115,6 +115,7 @@ impl Guest {
             state: "/run/lightvm/containers".into(),
             cgroups: cgroups.clone(),
             platform_devices: platform_devices.clone(),
+            forgone_memory: directory.join("forgo"),
         };
         let (sender, streams) = channel();
         let (control, agents) = UnixStream::pair().unwrap();

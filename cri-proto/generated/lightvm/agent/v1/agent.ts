@@ -68,6 +68,7 @@ export interface HostMessage {
     | { $case: "resizeTerminal"; value: ResizeTerminal }
     | { $case: "portForward"; value: PortForward }
     | { $case: "updateResources"; value: UpdateResources }
+    | { $case: "forgoMemory"; value: ForgoMemory }
     | undefined;
 }
 
@@ -538,6 +539,15 @@ export interface UpdateResources {
   resources: Resources | undefined;
 }
 
+/**
+ * The guest was booted larger than its pod is: so much of the memory that has not come yet never will.
+ * Fails with FAILED_PRECONDITION, and changes nothing, when less than that is still to come.
+ */
+export interface ForgoMemory {
+  /** a multiple of 4096 */
+  bytes: bigint;
+}
+
 /** Ends all containers in good order and powers the guest off. */
 export interface Shutdown {
 }
@@ -606,6 +616,9 @@ export const HostMessage: MessageFns<HostMessage> = {
         break;
       case "updateResources":
         UpdateResources.encode(message.call.value, writer.uint32(274).fork()).join();
+        break;
+      case "forgoMemory":
+        ForgoMemory.encode(message.call.value, writer.uint32(322).fork()).join();
         break;
     }
     return writer;
@@ -736,6 +749,14 @@ export const HostMessage: MessageFns<HostMessage> = {
             message.call = { $case: "updateResources", value: UpdateResources.decode(reader, reader.uint32()) };
             continue;
           }
+          case 40: {
+            if (tag !== 322) {
+              break;
+            }
+
+            message.call = { $case: "forgoMemory", value: ForgoMemory.decode(reader, reader.uint32()) };
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -830,6 +851,12 @@ export const HostMessage: MessageFns<HostMessage> = {
       case "updateResources": {
         if (object.call?.value !== undefined && object.call?.value !== null) {
           message.call = { $case: "updateResources", value: UpdateResources.fromPartial(object.call.value) };
+        }
+        break;
+      }
+      case "forgoMemory": {
+        if (object.call?.value !== undefined && object.call?.value !== null) {
+          message.call = { $case: "forgoMemory", value: ForgoMemory.fromPartial(object.call.value) };
         }
         break;
       }
@@ -5216,6 +5243,64 @@ export const UpdateResources: MessageFns<UpdateResources> = {
     message.resources = (object.resources !== undefined && object.resources !== null)
       ? Resources.fromPartial(object.resources)
       : undefined;
+    return message;
+  },
+};
+
+function createBaseForgoMemory(): ForgoMemory {
+  return { bytes: 0n };
+}
+
+export const ForgoMemory: MessageFns<ForgoMemory> = {
+  encode(message: ForgoMemory, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.bytes !== 0n) {
+      if (BigInt.asUintN(64, message.bytes) !== message.bytes) {
+        throw new globalThis.Error("value provided for field message.bytes of type uint64 too large");
+      }
+      writer.uint32(8).uint64(message.bytes);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ForgoMemory {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseForgoMemory();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.bytes = reader.uint64() as bigint;
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create<I extends Exact<DeepPartial<ForgoMemory>, I>>(base?: I): ForgoMemory {
+    return ForgoMemory.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<ForgoMemory>, I>>(object: I): ForgoMemory {
+    const message = createBaseForgoMemory();
+    message.bytes = (object.bytes !== undefined && object.bytes !== null) ? BigInt(object.bytes) : 0n;
     return message;
   },
 };
