@@ -147,6 +147,7 @@ function answerAgent(call: HostMessage["call"]): AgentMessage["body"] | "silence
   if (answered !== "silence") return answered;
   switch (call?.$case) {
     case "ping":
+    case "forgoMemory":
       return { $case: "done", value: {} };
     case "createContainer":
       return {

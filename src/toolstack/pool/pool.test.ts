@@ -109,20 +109,20 @@ it("tells of a shell that is being made also when it is not wanted any more", as
 
 it("a pod takes the smallest booted shell that can shrink to it, and Xen holds it to that", async () => {
   const flavors = [
-    { memory_mib: 256, size: 1 },
-    { memory_mib: 128, size: 1 },
+    { memory_mib: 96, size: 1 },
+    { memory_mib: 80, size: 1 },
     { memory_mib: 64, size: 1, level: "loaded" },
-    { memory_mib: 128, vcpus: 2, size: 1 },
+    { memory_mib: 80, vcpus: 2, size: 1 },
   ];
   using bench = new ToolstackBench({ guest: "boots" }, { pool: { flavors } });
   const toolstack = await filled(bench, 4);
-  const spec = { ...bench.spec(), memoryBytes: 100 * MIB };
+  const spec = { ...bench.spec(), memoryBytes: 72 * MIB };
   const vm = await toolstack.create(spec, bench.signal);
   const steps = vm.breakdown.map(({ name }) => name);
   expect(steps).toEqual(expect.arrayContaining(["take a booted shell", "shrink"]));
-  expect(bench.hypervisor.log).toContain("limit domain to 100 MiB");
+  expect(bench.hypervisor.log).toContain("limit domain to 72 MiB");
   const hit = toolstack.pool().kinds.filter(({ hits }) => hits === 1);
-  expect(hit).toMatchObject([{ flavor: "up-1cpu-128MiB-32slots", level: "booted" }]);
+  expect(hit).toMatchObject([{ flavor: "up-1cpu-80MiB-32slots", level: "booted" }]);
   const same = await toolstack.create(bench.spec("b"), bench.signal);
   expect(same.breakdown.map(({ name }) => name)).toContain("take a loaded shell");
   await Promise.all([vm.destroy(), same.destroy()]);
