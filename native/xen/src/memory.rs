@@ -27,6 +27,8 @@ const BATCH: usize = 4096;
 pub(crate) enum HvmParam {
     ConsolePfn = 17,
     ConsoleEvtchn = 18,
+    /// SHUTDOWN_* (public/sched.h) that a triple fault counts as.
+    TripleFaultReason = 31,
 }
 
 /// A range of guest memory for public/arch-x86/xen.h's memory map, which has the BIOS's format.

@@ -18,6 +18,9 @@ use super::populate::populate;
 use super::prepare::{BuildError, PrepareOptions};
 use super::steps::{Step, StepRecorder};
 
+/// SHUTDOWN_crash (public/sched.h).
+const SHUTDOWN_CRASH: u64 = 3;
+
 /// The least that Linux boots with: with one frame its list of grants has no room at all, and it
 /// crashes. Our devices need no grants.
 const MAX_GRANT_FRAMES: u32 = 2;
@@ -186,6 +189,9 @@ impl<'a> Assembly<'a> {
         memory::set_hvm_param(privcmd, domid, HvmParam::ConsolePfn, frame)
             .and_then(|()| memory::set_hvm_param(privcmd, domid, HvmParam::ConsoleEvtchn, console))
             .map_err(self.failed("set up the console"))?;
+        // Xen would say that the guest asked for a reboot.
+        memory::set_hvm_param(privcmd, domid, HvmParam::TripleFaultReason, SHUTDOWN_CRASH)
+            .map_err(self.failed("make a triple fault a crash"))?;
         self.done("bind event channels", 0);
         Ok((channels, doorbells))
     }
