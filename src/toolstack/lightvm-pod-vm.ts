@@ -200,12 +200,13 @@ export class LightvmPodVm implements PodVm {
   }
 
   async attachNetwork({ fd, mac, mtu, offloads }: VmTap, signal: AbortSignal): Promise<void> {
-    const { client } = this.#alive();
     const wait = { signal, timeoutMs: this.#context.vmmTimeoutMs };
     const { hypervisor } = this.#context;
     const { socket } = this.#directory;
-    const file = await handDescriptorToVmm(hypervisor, socket, fd, "the pod's tap", wait);
-    await client.call("attachNetwork", { file, mac, mtu, offloads }, wait);
+    await this.#whileAlive(async ({ client }) => {
+      const file = await handDescriptorToVmm(hypervisor, socket, fd, "the pod's tap", wait);
+      await client.call("attachNetwork", { file, mac, mtu, offloads }, wait);
+    });
   }
 
   async setContainerLog(
@@ -214,21 +215,22 @@ export class LightvmPodVm implements PodVm {
     terminal: boolean,
     signal: AbortSignal,
   ): Promise<void> {
-    const { client } = this.#alive();
     const wait = { signal, timeoutMs: this.#context.vmmTimeoutMs };
-    let file = 0n;
-    if (path !== "") {
-      await makeDirectories(dirname(path), 0o755);
-      file = await this.#hand({ path, flags: "a", mode: 0o640 }, signal);
-    }
-    await client.call("setContainerLog", { containerId, file, terminal }, wait);
+    await this.#whileAlive(async ({ client }) => {
+      let file = 0n;
+      if (path !== "") {
+        await makeDirectories(dirname(path), 0o755);
+        file = await this.#hand({ path, flags: "a", mode: 0o640 }, signal);
+      }
+      await client.call("setContainerLog", { containerId, file, terminal }, wait);
+    });
   }
 
   async call(
     call: AgentCall,
     options: { signal: AbortSignal; timeoutMs?: number },
   ): Promise<AgentReply> {
-    return await callAgent(this.#alive().client, call, options);
+    return await this.#whileAlive(({ client }) => callAgent(client, call, options));
   }
 
   async openStream(stream: ExecStream, signal: AbortSignal): Promise<Duplex> {
@@ -280,11 +282,24 @@ export class LightvmPodVm implements PodVm {
 
   #alive(): PodVmLink {
     const over = this.#end !== undefined || this.#concluding !== undefined;
-    if (this.#link === undefined || over) {
-      const how = this.#end?.message ?? "it is being destroyed";
-      throw new LightvmError("unavailable", `the VM of pod ${this.id} has ended: ${how}`);
-    }
+    if (this.#link === undefined || over) throw this.#ended();
     return this.#link;
+  }
+
+  #ended(cause?: unknown): LightvmError {
+    const how = this.#end?.message ?? "it is being destroyed";
+    return new LightvmError("unavailable", `the VM of pod ${this.id} has ended: ${how}`, { cause });
+  }
+
+  /** A call that the VM's end has broken off fails with that end, not with the connection's. */
+  async #whileAlive<T>(act: (link: PodVmLink) => Promise<T>): Promise<T> {
+    const link = this.#alive();
+    try {
+      return await act(link);
+    } catch (error) {
+      const lost = error instanceof LightvmError && error.code === "unavailable";
+      throw lost && this.#end !== undefined ? this.#ended(error) : error;
+    }
   }
 
   async #connect(hello: Buffer, signal: AbortSignal): Promise<Duplex> {

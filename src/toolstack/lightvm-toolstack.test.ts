@@ -11,7 +11,10 @@ import {
 } from "node:fs";
 import { basename, join } from "node:path";
 import { describe, expect, it } from "vitest";
-import { CreateContainer } from "../../cri-proto/generated/lightvm/agent/v1/agent.ts";
+import {
+  CreateContainer,
+  ResizeTerminal,
+} from "../../cri-proto/generated/lightvm/agent/v1/agent.ts";
 import { GuestEnd_Reason } from "../../cri-proto/generated/lightvm/vmm/v1/vmm.ts";
 import { ToolstackBench } from "../../test/harness/toolstack-bench.ts";
 import type { VmmBehaviour } from "../../test/harness/vmm-behaviour.ts";
@@ -249,6 +252,18 @@ describe("a running VM", () => {
       message: expect.stringMatching(/SIGKILL/),
     });
     expect(await vm.containerExits()).toMatchObject([{ containerId: "c", exitCode: 143 }]);
+    await vm.destroy();
+    expect(bench.leftovers()).toEqual([]);
+  });
+
+  it("breaks a call off with how it has ended itself, not how its VMM went", async () => {
+    using bench = new ToolstackBench({ guest: "boots" });
+    const vm = await bench.toolstack().create(bench.spec(), bench.signal);
+    // Nobody answers this one here.
+    const call = { $case: "resizeTerminal", value: ResizeTerminal.create() } as const;
+    const pending = vm.call(call, { signal: bench.signal });
+    await bench.hypervisor.destroyDomain(vm.domid);
+    await expect(pending).rejects.toThrow(/has ended: the domain was destroyed from outside/);
     await vm.destroy();
     expect(bench.leftovers()).toEqual([]);
   });
