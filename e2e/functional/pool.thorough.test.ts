@@ -47,6 +47,23 @@ describe("the pool of shells", () => {
     await crictl.removePod(sandbox);
   });
 
+  it("boots each shell by itself: two pods share no random state", async () => {
+    const { busybox, crictl } = node;
+    await pool.fill(2);
+    const random = async (name: string) => {
+      const sandbox = await crictl.runPod({ name });
+      expect(await stepsOf(sandbox)).toContain("take a booted shell");
+      const container = { name: "c", image: busybox, command: ["sleep", "1000"] };
+      const id = await crictl.start(sandbox, container, { name });
+      const print = "cat /proc/sys/kernel/random/boot_id; head -c 16 /dev/urandom | busybox md5sum";
+      const { stdout } = await crictl.exec(id, ["sh", "-c", print]);
+      await crictl.removePod(sandbox);
+      return stdout.trim().split("\n");
+    };
+    const [one, other] = [await random("one"), await random("other")];
+    expect(new Set([...one, ...other]).size).toBe(4);
+  });
+
   it("makes a larger booted shell as small as its pod, and Xen holds it to that", async () => {
     const { busybox, crictl, daemon } = node;
     await daemon.reload(`${poolSettings(0)}\n[[pool.flavors]]\nmemory_mib = 128\nsize = 1`);

@@ -6,6 +6,7 @@ import { testBusybox } from "../framework/box-for-tests.ts";
 import { Crictl, crictlCommand } from "../framework/crictl.ts";
 import { Daemon } from "../framework/daemon.ts";
 import { busyboxImage } from "../framework/oci-image.ts";
+import { poolSettings } from "../framework/pool-under-test.ts";
 import { Registry } from "../framework/registry.ts";
 import { tracesOfPods } from "../framework/traces.ts";
 
@@ -90,6 +91,26 @@ describe("a node whose power was cut", () => {
     const id = await crictl.start(sandbox, whole, pod);
     expect((await crictl.exec(id, ["cat", "/etc/cut"])).stdout).toBe("whole");
     await crictl.removePod(sandbox);
+    expect(await tracesOfPods(box)).toEqual(traces);
+  });
+
+  it("has nothing of a pool that was being filled, and fills it anew", async () => {
+    const shells = async () => (await box.exec("ls /run/lightvm/shells")).stdout.trim();
+    await daemon.end();
+    await daemon.start({ config: poolSettings(8) });
+    // One that does not wait yet has no level in its record.
+    const unfinished = "grep -sL level /run/lightvm/shells/*/shell.json | grep -q .";
+    const seen = await box.exec(`timeout 60 sh -c 'until ${unfinished}; do :; done'`);
+    expect(seen.code).toBe(0);
+    const before = await shells();
+    await box.powerCycle();
+    await daemon.start({ config: poolSettings(1) });
+    const waiting = async () =>
+      (await box.exec("grep -l level /run/lightvm/shells/*/shell.json")).stdout.trim();
+    await expect.poll(waiting, { timeout: 60_000, interval: 500 }).not.toBe("");
+    expect(before).not.toContain(await shells());
+    await daemon.reload(poolSettings(0));
+    await expect.poll(shells, { timeout: 60_000, interval: 500 }).toBe("");
     expect(await tracesOfPods(box)).toEqual(traces);
   });
 });
