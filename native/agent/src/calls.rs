@@ -4,9 +4,9 @@
 use std::{fs, io};
 
 use lightvm_protocol::agent::{
-    ConfigureSandbox, Empty, Exec, ForgoMemory, GetStats, HostMessage, ProcessStarted, RemoveContainer,
-    ResizeTerminal, Signal, StartContainer, UpdateResources, agent_message::Body, failure::Code,
-    host_message::Call,
+    ConfigureSandbox, Empty, Exec, ForgoMemory, GetStats, HostMessage, ProcessStarted,
+    RemoveContainer, ResizeTerminal, Signal, StartContainer, UpdateResources, agent_message::Body,
+    failure::Code, host_message::Call,
 };
 use nix::errno::Errno;
 use nix::sys::signal::kill;
