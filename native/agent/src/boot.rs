@@ -9,7 +9,9 @@ use std::time::{Duration, Instant};
 use lightvm_protocol::AGENT_CONTROL_PORT;
 use rustix::fs::CWD;
 use rustix::io::Errno;
-use rustix::mount::{MountFlags, MoveMountFlags, OpenTreeFlags, mount, move_mount, open_tree};
+use rustix::mount::{
+    MountFlags, MoveMountFlags, OpenTreeFlags, mount, mount_remount, move_mount, open_tree,
+};
 use rustix::process::{Resource, Rlimit, setrlimit};
 
 use crate::agent::{Agent, End, Paths};
@@ -44,6 +46,9 @@ const MOUNTS: [(&str, &str, &std::ffi::CStr); 8] = [
     ("mqueue", "/dev/mqueue", c""),
 ];
 
+/// Of those mounts.
+const OWN_FLAGS: MountFlags = MountFlags::NOSUID.union(MountFlags::NOEXEC);
+
 /// The life of PID 1. There is no way out of it but power-off.
 pub fn run() -> Result<Infallible, CallError> {
     prepare()?;
@@ -76,8 +81,7 @@ fn prepare() -> Result<(), CallError> {
     for (kind, target, options) in MOUNTS {
         let what = format!("mount {kind} at {target}");
         fs::create_dir_all(target).during(&what)?;
-        let flags = MountFlags::NOSUID | MountFlags::NOEXEC;
-        mount(kind, target, kind, flags, options).during(&what)?;
+        mount(kind, target, kind, OWN_FLAGS, options).during(&what)?;
     }
     fs::create_dir_all("/run/lightvm/pod").during("make /run/lightvm/pod")?;
     // Containers set theirs anew; the guest must not lose its first process to memory pressure.
@@ -107,6 +111,15 @@ fn lift_limits_of_a_small_start() -> Result<(), CallError> {
         maximum: half,
     };
     setrlimit(Resource::Sigpending, sigpending).during("allow pending signals")
+}
+
+/// tmpfs may take half of the memory that there was when it was mounted; from now on, of what there is.
+pub(crate) fn halve_memory_for_files() -> Result<(), CallError> {
+    let half = c"size=50%";
+    for (_, target, _) in MOUNTS.iter().filter(|(kind, _, _)| *kind == "tmpfs") {
+        mount_remount(*target, OWN_FLAGS, half).during(format!("limit the size of {target}"))?;
+    }
+    Ok(())
 }
 
 /// Puts a second mount of the initial root on top of it. pivot_root, which every container needs,

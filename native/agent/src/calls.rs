@@ -13,6 +13,7 @@ use nix::sys::signal::kill;
 use nix::unistd::Pid;
 
 use crate::agent::Agent;
+use crate::boot;
 use crate::container::{Container, Phase};
 use crate::error::{CallError, During};
 use crate::launcher::Surroundings;
@@ -271,7 +272,9 @@ impl Agent {
             Err(Some(nix::libc::ENOSPC)) => Err(CallError::precondition(format!(
                 "less than {bytes} bytes of the guest's memory are still to come"
             ))),
-            _ => outcome.during("forgo memory"),
+            _ => outcome
+                .during("forgo memory")
+                .and_then(|()| boot::halve_memory_for_files()),
         }
     }
 
