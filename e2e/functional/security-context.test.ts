@@ -8,7 +8,9 @@ type Json = Record<string, unknown>;
 
 const HOST = "/run/e2e-security-context";
 /** CRI: NamespaceMode, SecurityProfile.ProfileType. */
+const POD = 0;
 const CONTAINER = 1;
+const TARGET = 3;
 const RUNTIME_DEFAULT = 0;
 const UNCONFINED = 1;
 const LOCALHOST = 2;
@@ -136,6 +138,25 @@ describe("a container's security context", () => {
     await refusedWith(id, "echo x >/file", "Read-only file system");
     await refusedWith(id, "/bin/busybox mount -o remount,rw /", "ermi");
     expect(await within(id, "echo x >/data/file; cat /data/file; echo y >/dev/shm/y")).toBe("x");
+  });
+
+  it("shows the processes of the pod, of one container, or its own", async () => {
+    const first = await waits({});
+    const processes = async (id: string) => await within(id, "/bin/busybox ps -o pid,args");
+    const target = `sleep ${1000 + started}`;
+    await waits({ namespace_options: { pid: POD } });
+    const ofPod = await processes(await waits({ namespace_options: { pid: POD } }));
+    expect(ofPod).toContain(`sleep ${1000 + started - 1}`);
+    expect(ofPod).toContain(`sleep ${1000 + started}`);
+    expect(ofPod).not.toContain(target);
+    const beside = await waits({ namespace_options: { pid: TARGET, target_id: first } });
+    const ofTarget = await processes(beside);
+    expect(ofTarget).toMatch(new RegExp(`^ *1 ${target}$`, "m"));
+    expect(ofTarget).toContain(`sleep ${1000 + started}`);
+    expect(ofTarget).not.toContain(`sleep ${1000 + started - 1}`);
+    const alone = await processes(await waits({}));
+    expect(alone).toMatch(new RegExp(`^ *1 sleep ${1000 + started}$`, "m"));
+    expect(alone).not.toContain(target);
   });
 
   it("comes with limits, which are the guest's cgroup's", async () => {
