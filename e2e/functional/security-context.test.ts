@@ -140,6 +140,25 @@ describe("a container's security context", () => {
     expect(await within(id, "echo x >/data/file; cat /data/file; echo y >/dev/shm/y")).toBe("x");
   });
 
+  it("makes a container privileged inside its guest, and nowhere else", async () => {
+    const swappiness = "/proc/sys/vm/swappiness";
+    const read = async () => (await node.box.exec(`cat ${swappiness}`)).stdout;
+    const before = await read();
+    const plain = await waits({});
+    const mount = "/bin/busybox mkdir -p /m && /bin/busybox mount -t tmpfs none /m";
+    await refusedWith(plain, mount, "ermi");
+    const id = await waits({ privileged: true });
+    expect(await statusOf(id, "CapEff")).toBe("000001ffffffffff");
+    expect(await statusOf(id, "Seccomp")).toBe("0");
+    await within(id, mount);
+    await within(id, `echo 7 >${swappiness}`);
+    expect(await within(plain, `cat ${swappiness}`)).toBe("7");
+    expect(await read()).toBe(before);
+    // The node's disks are not the guest's, and neither is Xen's control.
+    const devices = await within(id, "/bin/busybox ls /dev /sys/class/block /proc/xen 2>&1; true");
+    expect(devices).not.toMatch(/xvd|nvme|\bsd[a-z]|vd[d-z]|privcmd/);
+  });
+
   it("shows the processes of the pod, of one container, or its own", async () => {
     const first = await waits({});
     const processes = async (id: string) => await within(id, "/bin/busybox ps -o pid,args");
