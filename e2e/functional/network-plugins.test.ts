@@ -141,3 +141,44 @@ describe("a port of the node", () => {
     expect(code).not.toBe(0);
   });
 });
+
+describe("a network that is looked at when lightvmd starts", () => {
+  const FAULT = "CNI's CHECK of a pod's network has failed";
+  const WHOLE = "CNI's CHECK of a pod's network has passed";
+
+  /** What the next lightvmd says of the networks of two pods. */
+  async function findings(): Promise<string[]> {
+    const { stdout } = await node.box.exec(
+      `for try in $(seq 60); do
+         [ $(grep -c -e "${FAULT}" -e "${WHOLE}" /run/lightvmd.log) = 2 ] && break; sleep 1
+       done; grep -e "${FAULT}" -e "${WHOLE}" /run/lightvmd.log`,
+      { timeoutMs: 120_000 },
+    );
+    const lines = stdout.trim().split("\n");
+    return lines
+      .map((line) => JSON.parse(line) as { name: string; msg: string; error?: unknown })
+      .map(({ error, msg, name }) => `${name}: ${msg === WHOLE ? "whole" : JSON.stringify(error)}`)
+      .sort();
+  }
+
+  it("is whole, or is named with what is missing", async () => {
+    const { ips, sandbox } = await network.serve({ name: "first" });
+    await network.serve({ name: "second" });
+    await node.daemon.end("KILL");
+    await node.daemon.start();
+    expect(await findings()).toEqual(["first: whole", "second: whole"]);
+
+    await node.daemon.end("KILL");
+    const { code } = await node.box.exec(
+      `nsenter --net=/run/lightvm/netns/${sandbox} ip route delete default`,
+    );
+    expect(code).toBe(0);
+    await node.daemon.start();
+    expect(await findings()).toEqual([
+      expect.stringMatching(/^first: .*the CNI plugin .*bridge.* failed at CHECK/),
+      "second: whole",
+    ]);
+    // It is a finding, no verdict: the guest has routes of its own.
+    expect(await network.fromNode(ips[0] ?? "")).toBe("first");
+  });
+});
