@@ -89,7 +89,8 @@ describe("lightvmd that is killed again and again under load", () => {
     const state = async () => (await asked<{ status: ContainerStatus }>(["inspect", id])).status;
     await step(["start", id], async () => (await state()).state === "CONTAINER_RUNNING");
     const echo = await answered(async () => ["exec", "--sync", id, "echo", own.name]);
-    expect(echo?.stdout).toBe(`${own.name}\n`);
+    // crictl adds empty lines to what it prints of an ExecSync.
+    expect(echo?.stdout.trim()).toBe(own.name);
     await step(["stop", "--timeout", "60", id], async () => false);
     expect(await state()).toMatchObject({ state: "CONTAINER_EXITED", exitCode: 7 });
     await step(["rmp", "-f", sandboxId], async () => (await podsNamed(own.name)).length === 0);
