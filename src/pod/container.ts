@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { LightvmError } from "../shared/errors.ts";
+import { Mutex } from "../shared/mutex.ts";
 import type {
   ContainerExit,
   ContainerMetadata,
@@ -7,7 +8,6 @@ import type {
   ContainerStatus,
 } from "./container-record.ts";
 import { CpuRate } from "./cpu-rate.ts";
-import { Mutex } from "./mutex.ts";
 
 /** What the CRI calls a container's state; "creating" is not shown to anyone. */
 export type ContainerState = "creating" | "created" | "running" | "exited";

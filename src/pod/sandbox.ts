@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { AttachmentStep } from "../network/network.ts";
 import { LightvmError } from "../shared/errors.ts";
+import { Mutex } from "../shared/mutex.ts";
 import type { PodVm, PodVmSpec } from "../toolstack/pod-vm.ts";
 import type { Container } from "./container.ts";
 import { CpuRate } from "./cpu-rate.ts";
-import { Mutex } from "./mutex.ts";
 import type { SandboxMetadata, SandboxStatus } from "./sandbox-record.ts";
 import type { UnikernelSeat } from "./unikernel-pod.ts";
 

@@ -2,6 +2,7 @@
 import { closeSync } from "node:fs";
 import type { Device } from "../../cri-proto/generated/lightvm/agent/v1/agent.ts";
 import { LightvmError } from "../shared/errors.ts";
+import { Mutex } from "../shared/mutex.ts";
 import { waitFor } from "../shared/wait.ts";
 import type { CharacterDevice, DeviceHost, HostDevice, OpenBlockDevice } from "./device-host.ts";
 import type { VmDisks } from "./vm-disks.ts";
@@ -50,8 +51,8 @@ export class PodDevices {
   readonly #vmDisks: VmDisks;
   readonly #note: (disks: readonly DiskRecord[]) => void;
   #disks: readonly DiskRecord[];
-  /** One caller at a time: a disk is not shared while it is being taken away. */
-  #turn: Promise<unknown> = Promise.resolve();
+  /** A disk is not shared while it is being taken away. */
+  readonly #lock = new Mutex();
 
   /** `record`: what a lightvmd before this one has written down. */
   constructor(
@@ -72,27 +73,34 @@ export class PodDevices {
     wanted: readonly WantedDevice[],
     signal: AbortSignal,
   ): Promise<AttachedDevice[]> {
-    const attaching = this.#inTurn(async () => {
-      const attached: AttachedDevice[] = [];
-      for (const device of wanted) attached.push(await this.#attach(containerId, device));
-      return attached;
-    });
+    // What has begun comes to its end, whether or not the caller waits for it.
+    const attaching = this.#attachAll(containerId, wanted, signal);
     return await waitFor(attaching, "attaching devices", { signal });
   }
 
   /** Takes a container's disks away that no other has. Idempotent. */
   async detach(containerId: string): Promise<void> {
-    await this.#inTurn(async () => {
-      if (this.#disks.some(({ containers }) => containers.includes(containerId))) {
-        this.#write(
-          this.#disks.map((disk) => ({
-            ...disk,
-            containers: disk.containers.filter((id) => id !== containerId),
-          })),
-        );
-      }
-      await this.#unplugUnused();
-    });
+    using _turn = await this.#lock.acquire("the pod's devices");
+    if (this.#disks.some(({ containers }) => containers.includes(containerId))) {
+      this.#write(
+        this.#disks.map((disk) => ({
+          ...disk,
+          containers: disk.containers.filter((id) => id !== containerId),
+        })),
+      );
+    }
+    await this.#unplugUnused();
+  }
+
+  async #attachAll(
+    containerId: string,
+    wanted: readonly WantedDevice[],
+    signal: AbortSignal,
+  ): Promise<AttachedDevice[]> {
+    using _turn = await this.#lock.acquire("the pod's devices", signal);
+    const attached: AttachedDevice[] = [];
+    for (const device of wanted) attached.push(await this.#attach(containerId, device));
+    return attached;
   }
 
   async #attach(containerId: string, wanted: WantedDevice): Promise<AttachedDevice> {
@@ -148,18 +156,6 @@ export class PodDevices {
     this.#note(disks);
     this.#disks = disks;
   }
-
-  async #inTurn<T>(work: () => Promise<T>): Promise<T> {
-    const before = this.#turn;
-    const { promise, resolve } = Promise.withResolvers<void>();
-    this.#turn = promise;
-    await before;
-    try {
-      return await work();
-    } finally {
-      resolve();
-    }
-  }
 }
 
 /** Below /dev of the guest. */
@@ -169,6 +165,7 @@ function guestName({ major, minor }: CharacterDevice, { hostPath }: WantedDevice
   const known = [...OF_THE_GUEST.values()].join(", ");
   throw new LightvmError(
     "unimplemented",
-    `host device "${hostPath}" is a character device (${major}:${minor}): a pod is a VM without the host's drivers; it can have block devices, and of its own kernel ${known}`,
+    `host device "${hostPath}" is a character device (${major}:${minor}): a pod is a VM without ` +
+      `the host's drivers; it can have block devices, and of its own kernel ${known}`,
   );
 }

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-import { waitFor } from "../shared/wait.ts";
+import { waitFor } from "./wait.ts";
 
 /** One holder at a time, in the order of asking. */
 export class Mutex {
   #last: Promise<void> = Promise.resolve();
 
   /** `using lock = await mutex.acquire(...)`. Throws "cancelled" when the caller gives up first. */
-  async acquire(what: string, signal: AbortSignal): Promise<Disposable> {
+  async acquire(what: string, signal?: AbortSignal): Promise<Disposable> {
     const { promise: released, resolve: release } = Promise.withResolvers<void>();
     const before = this.#last;
     this.#last = before.then(() => released);
