@@ -12,8 +12,8 @@ import type { ContainerResources } from "../../cri-proto/generated/runtime/v1/re
 import type { ContainerUser } from "../../cri-proto/generated/runtime/v1/security.ts";
 import type { Container, ContainerState } from "../pod/container.ts";
 import type { ContainerMount } from "../pod/container-record.ts";
-import type { IdRange } from "../pod/id-mappings.ts";
 import type { ContainerFilter } from "../service/container/list.ts";
+import type { IdRange } from "../shared/id-mappings.ts";
 import { wireSignal } from "./signal-names.ts";
 
 const WIRE_STATES: Record<ContainerState, WireState> = {

@@ -6,8 +6,8 @@ import {
   type UserNamespace,
 } from "../../cri-proto/generated/runtime/v1/security.ts";
 import type { ContainerConfig } from "../pod/container-record.ts";
-import type { IdMappings, IdRange } from "../pod/id-mappings.ts";
 import type { SandboxConfig } from "../pod/sandbox-record.ts";
+import type { IdMappings, IdRange } from "../shared/id-mappings.ts";
 import { invalid, unsupported } from "./checks.ts";
 
 /** What to do instead of sharing what only the node has. */

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { z } from "zod";
-import { idMappingsSchema } from "./id-mappings.ts";
+import { idMappingsSchema } from "../shared/id-mappings.ts";
 import { nanoseconds, stringMap } from "./persisted.ts";
 
 /** Limits of a container; 0 or empty = not said. */

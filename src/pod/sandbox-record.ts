@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { z } from "zod";
-import { idMappingsSchema } from "./id-mappings.ts";
+import { idMappingsSchema } from "../shared/id-mappings.ts";
 import { nanoseconds, stringMap } from "./persisted.ts";
 
 /** Whose namespace the containers of a pod see; the node's is out of reach from inside a VM. */

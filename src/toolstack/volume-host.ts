@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+import type { IdMappings } from "../shared/id-mappings.ts";
 import type { ProcessIdentity } from "../vmm/process-identity.ts";
 
 /** How a volume is mounted. */
@@ -13,13 +14,7 @@ export interface VolumeOptions {
    * Owners of its files, and of what is mounted below it already, are seen as a user namespace with
    * these maps has them; undefined = as they are.
    */
-  readonly idMappings?: { readonly uids: IdRange; readonly gids: IdRange } | undefined;
-}
-
-/** Ids from 0 on → those from `hostId` on. Others are nobody's. */
-interface IdRange {
-  readonly hostId: number;
-  readonly length: number;
+  readonly idMappings?: IdMappings | undefined;
 }
 
 /** What volumes take of the host's kernel. They are mounts in the namespace of their file server. */

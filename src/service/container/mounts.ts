@@ -4,8 +4,8 @@ import { dirname } from "node:path";
 import type { Mount } from "../../../cri-proto/generated/lightvm/agent/v1/agent.ts";
 import type { Container } from "../../pod/container.ts";
 import type { ContainerMount } from "../../pod/container-record.ts";
-import type { IdRange } from "../../pod/id-mappings.ts";
 import { LightvmError } from "../../shared/errors.ts";
+import type { IdRange } from "../../shared/id-mappings.ts";
 import { makeDirectories } from "../../shared/make-directories.ts";
 import type { PodVm } from "../../toolstack/pod-vm.ts";
 

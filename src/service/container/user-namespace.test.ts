@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { describe, expect, it } from "vitest";
 import type { ContainerConfig } from "../../pod/container-record.ts";
-import type { IdMappings } from "../../pod/id-mappings.ts";
+import type { IdMappings } from "../../shared/id-mappings.ts";
 import { checkIds } from "./user-namespace.ts";
 
 const range = (hostId: number) => ({ hostId, length: 65_536 });

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { ContainerConfig } from "../../pod/container-record.ts";
-import { type IdMappings, idsText, sameIds } from "../../pod/id-mappings.ts";
 import { LightvmError } from "../../shared/errors.ts";
+import { type IdMappings, idsText, sameIds } from "../../shared/id-mappings.ts";
 
 /** Throws "invalid-argument" when a container or a volume of it shall have other ids than its pod. */
 export function checkIds(pod: IdMappings | undefined, { mounts, security }: ContainerConfig): void {

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+import { isDeepStrictEqual } from "node:util";
 import { z } from "zod";
 
 /** Ids from 0 in the pod → ids from `hostId` in its guest. */
@@ -11,7 +12,7 @@ export type IdMappings = Readonly<z.output<typeof idMappingsSchema>>;
 
 /** Whether both map the same ids in the same way. */
 export function sameIds(one: IdMappings | undefined, other: IdMappings | undefined): boolean {
-  return idsText(one) === idsText(other);
+  return isDeepStrictEqual(one, other);
 }
 
 /** As a person reads it: "uids 0-65535 as 131072-196607, gids …". */
