@@ -170,7 +170,7 @@ export class LightvmPodVm implements PodVm {
   }
 
   async attachImage(path: string, signal: AbortSignal): Promise<number> {
-    return await this.#images.attach(path, signal);
+    return await this.#whileAlive(() => this.#images.attach(path, signal));
   }
 
   async attachVolumes(
@@ -178,8 +178,7 @@ export class LightvmPodVm implements PodVm {
     volumes: readonly Volume[],
     signal: AbortSignal,
   ): Promise<AttachedVolumes> {
-    this.#alive();
-    return await this.#volumes.attach(containerId, volumes, signal);
+    return await this.#whileAlive(() => this.#volumes.attach(containerId, volumes, signal));
   }
 
   async detachVolumes(containerId: string): Promise<void> {
@@ -191,8 +190,7 @@ export class LightvmPodVm implements PodVm {
     devices: readonly WantedDevice[],
     signal: AbortSignal,
   ): Promise<AttachedDevice[]> {
-    this.#alive();
-    return await this.#devices.attach(containerId, devices, signal);
+    return await this.#whileAlive(() => this.#devices.attach(containerId, devices, signal));
   }
 
   async detachDevices(containerId: string): Promise<void> {
@@ -303,9 +301,8 @@ export class LightvmPodVm implements PodVm {
   }
 
   async #connect(hello: Buffer, signal: AbortSignal): Promise<Duplex> {
-    this.#alive();
     const wait = { signal, timeoutMs: this.#context.vmmTimeoutMs };
-    return await connectToVmm(this.#directory.socket, hello, wait);
+    return await this.#whileAlive(() => connectToVmm(this.#directory.socket, hello, wait));
   }
 
   #podVolumes(): PodVolumes {
