@@ -10,7 +10,7 @@ import {
 } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { afterEach, beforeEach, expect, it } from "vitest";
+import { afterEach, beforeEach, expect, it, vi } from "vitest";
 import { silentLogger } from "../shared/logger.ts";
 import { NamespaceReserve } from "./namespace-reserve.ts";
 
@@ -61,6 +61,30 @@ it("makes none in advance while pods come, and none at all with a size of 0", as
   await busy.keepOneAt(join(root, "a"));
   await off.keepOneAt(join(root, "b"));
   expect([busy.waiting, off.waiting, namespaces.made]).toEqual([0, 0, 2]);
+});
+
+it("is filled also when a pod's quiet time is over before the one being made then", async () => {
+  vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
+  const namespaces = new NumberedNamespaces();
+  const { promise: slow, resolve: finish } = Promise.withResolvers<void>();
+  const open = namespaces.open.bind(namespaces);
+  let opened = 0;
+  namespaces.open = async () => {
+    opened += 1;
+    if (opened === 1) await slow;
+    return await open();
+  };
+  try {
+    await using two = reserve(namespaces, 2);
+    await vi.advanceTimersByTimeAsync(1);
+    expect(opened).toBe(1);
+    await two.keepOneAt(join(root, "a"));
+    await vi.advanceTimersByTimeAsync(1);
+    finish();
+    await vi.waitFor(() => expect(two.waiting).toBe(2));
+  } finally {
+    vi.useRealTimers();
+  }
 });
 
 it("closes what it has handed on and what still waits", async () => {

@@ -21,7 +21,7 @@ export class NamespaceReserve implements AsyncDisposable {
   readonly #options: NamespaceReserveOptions;
   readonly #waiting: number[] = [];
   #timer: NodeJS.Timeout | undefined;
-  #refill: Promise<void> | undefined;
+  #refill: Promise<void> = Promise.resolve();
   /** Pods that have been served: a refill gives way to them. */
   #served = 0;
   #closed = false;
@@ -61,14 +61,13 @@ export class NamespaceReserve implements AsyncDisposable {
     clearTimeout(this.#timer);
     if (this.#closed || this.#options.size === 0) return;
     const quiet = () => {
-      this.#refill ??= this.#fill().finally(() => {
-        this.#refill = undefined;
-      });
+      // One that a pod has cut short may still be making its last.
+      this.#refill = this.#refill.then(() => this.#fill());
     };
     this.#timer = setTimeout(quiet, this.#options.quietMs).unref();
   }
 
-  /** One after the other, until enough wait or a pod comes. */
+  /** One after the other, until enough wait or a pod comes. Never rejects. */
   async #fill(): Promise<void> {
     const { logger, namespaces, size } = this.#options;
     const served = this.#served;
