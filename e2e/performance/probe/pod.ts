@@ -85,17 +85,18 @@ export function threeCalls({ create, run, start }: Pick<PodTimes, "run" | "creat
 }
 
 /** What a runtime of ours tells about a pod's creation; [] of another. */
-export async function podSteps({ runtime }: Cri, podSandboxId: string): Promise<Steps[]> {
-  const request = PodSandboxStatusRequest.fromPartial({ podSandboxId, verbose: true });
-  const { info } = await call(runtime, runtime.podSandboxStatus, request);
-  return info["lightvm"] === undefined ? [] : [stepsOfPod(info)];
+export async function podSteps(cri: Cri, podSandboxId: string): Promise<Steps[]> {
+  return (await ownInfo(cri, podSandboxId)).map(stepsOfPod);
 }
 
-/** The same of its network: milliseconds. */
-async function podNetwork({ runtime }: Cri, podSandboxId: string): Promise<number[]> {
+/** The verbose status of a runtime of ours; [] of another. */
+async function ownInfo(
+  { runtime }: Cri,
+  podSandboxId: string,
+): Promise<Readonly<Record<string, string>>[]> {
   const request = PodSandboxStatusRequest.fromPartial({ podSandboxId, verbose: true });
   const { info } = await call(runtime, runtime.podSandboxStatus, request);
-  return info["lightvm"] === undefined ? [] : [networkOfPod(info)];
+  return info["lightvm"] === undefined ? [] : [info];
 }
 
 /** StopPodSandbox and RemovePodSandbox; the milliseconds of each. */
@@ -118,8 +119,7 @@ export async function timePod(
 ): Promise<PodTimes> {
   const { runtime } = cri;
   const { sandbox, container, times } = await startPod(cri, plan, options.name);
-  const steps = await podSteps(cri, sandbox);
-  const network = await podNetwork(cri, sandbox);
+  const info = await ownInfo(cri, sandbox);
   const exec: number[] = [];
   for (let i = 0; i < options.execs; i++) {
     const request = { containerId: container, cmd: ["true"], timeout: 60n };
@@ -127,5 +127,6 @@ export async function timePod(
     if (result.exitCode !== 0) throw new Error(`true ended with ${result.exitCode}`);
     exec.push(ms);
   }
-  return { ...times, exec, steps, network, ...(await removePod(cri, sandbox)) };
+  const tells = { steps: info.map(stepsOfPod), network: info.map(networkOfPod) };
+  return { ...times, exec, ...tells, ...(await removePod(cri, sandbox)) };
 }
