@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
+import { expect } from "vitest";
 import { Box } from "../box/box.ts";
+import type { CommandResult } from "../box/ssh.ts";
 import { TEST_BOX, testBusybox } from "./box-for-tests.ts";
 import { Crictl } from "./crictl.ts";
 import { Daemon, type DaemonOptions } from "./daemon.ts";
@@ -69,6 +71,21 @@ export class NodeUnderTest implements AsyncDisposable {
     }
   }
 
+  /** Runs a script on the node, which must succeed; its output, trimmed. */
+  async onHost(script: string): Promise<string> {
+    return outputOf(await this.box.exec(script), script);
+  }
+
+  /** Runs a script in a container, with whatever outcome. */
+  async inside(container: string, script: string): Promise<CommandResult> {
+    return await this.crictl.exec(container, ["/bin/busybox", "sh", "-c", script]);
+  }
+
+  /** The same, which must succeed; its output, trimmed. */
+  async within(container: string, script: string): Promise<string> {
+    return outputOf(await this.inside(container, script), script);
+  }
+
   /** A variant of the busybox image, not yet pushed. */
   async busyboxImage(options: Parameters<typeof busyboxImage>[1]): Promise<OciImage> {
     return await busyboxImage(await testBusybox(), options);
@@ -81,4 +98,9 @@ export class NodeUnderTest implements AsyncDisposable {
     await this.registry[Symbol.asyncDispose]();
     await this.box.exec("rm -rf /var/log/pods /tmp/*.json");
   }
+}
+
+function outputOf({ code, stdout, stderr }: CommandResult, script: string): string {
+  expect(`${code} ${stderr}`, script).toMatch(/^0 /);
+  return stdout.trim();
 }

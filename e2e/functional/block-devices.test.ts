@@ -16,12 +16,7 @@ describe("block devices of the node", () => {
   let loop: string;
   let started = 0;
 
-  /** Runs a script on the node; its output, trimmed. */
-  const onHost = async (script: string): Promise<string> => {
-    const { code, stdout, stderr } = await node.box.exec(script);
-    expect(`${code} ${stderr}`, script).toMatch(/^0 /);
-    return stdout.trim();
-  };
+  const onHost = async (script: string) => await node.onHost(script);
   const attach = async (): Promise<string> =>
     await onHost(`truncate -s $((512 * ${SECTORS})) ${HOST}/data; losetup -f --show ${HOST}/data`);
   /** Gives the loop device up, which is gone at once if nobody else has it open. */
@@ -39,14 +34,8 @@ describe("block devices of the node", () => {
     permissions,
     ...more,
   });
-  const inside = async (id: string, script: string) =>
-    await node.crictl.exec(id, ["sh", "-c", script]);
-  /** The same, which must succeed; its output, trimmed. */
-  const within = async (id: string, script: string): Promise<string> => {
-    const { code, stdout, stderr } = await inside(id, script);
-    expect(`${code} ${stderr}`, script).toMatch(/^0 /);
-    return stdout.trim();
-  };
+  const inside = async (id: string, script: string) => await node.inside(id, script);
+  const within = async (id: string, script: string) => await node.within(id, script);
   const write = async (id: string, text: string, sector: number, path = "/dev/xvdz") =>
     await within(
       id,

@@ -42,13 +42,8 @@ describe("a container's security context", () => {
       more,
     });
   };
-  const inside = async (id: string, script: string) =>
-    await node.crictl.exec(id, ["/bin/busybox", "sh", "-c", script]);
-  const within = async (id: string, script: string): Promise<string> => {
-    const { code, stdout, stderr } = await inside(id, script);
-    expect(`${code} ${stderr}`, script).toMatch(/^0 /);
-    return stdout.trim();
-  };
+  const inside = async (id: string, script: string) => await node.inside(id, script);
+  const within = async (id: string, script: string) => await node.within(id, script);
   /** A line of /proc/PID/status of the first process and of one that is executed beside it. */
   const statusOf = async (id: string, field: string): Promise<string> => {
     const script = `/bin/busybox grep -h '^${field}:' /proc/1/status /proc/self/status`;

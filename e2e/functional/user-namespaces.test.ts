@@ -25,22 +25,13 @@ describe("a pod with a user namespace", () => {
   let id: string;
   let started = 0;
 
-  const onHost = async (script: string): Promise<string> => {
-    const { code, stdout, stderr } = await node.box.exec(script);
-    expect(`${code} ${stderr}`, script).toMatch(/^0 /);
-    return stdout.trim();
-  };
+  const onHost = async (script: string) => await node.onHost(script);
   const containerOf = (mounts: readonly Json[], linux: Json) => {
     started += 1;
     return { name: `waits-${started}`, command: ["sleep", "1000"], linux, more: { mounts } };
   };
-  const inside = async (container: string, script: string) =>
-    await node.crictl.exec(container, ["/bin/busybox", "sh", "-c", script]);
-  const within = async (container: string, script: string): Promise<string> => {
-    const { code, stdout, stderr } = await inside(container, script);
-    expect(`${code} ${stderr}`, script).toMatch(/^0 /);
-    return stdout.trim();
-  };
+  const inside = async (container: string, script: string) => await node.inside(container, script);
+  const within = async (container: string, script: string) => await node.within(container, script);
   const refused = async (mounts: readonly Json[], linux: Json): Promise<string> => {
     const container = pod.container(containerOf(mounts, linux));
     const message = await node.crictl.refusedContainer(pod.id, container, pod.options);

@@ -15,12 +15,7 @@ describe("volumes", () => {
   let pod: PodUnderTest;
   let started = 0;
 
-  /** Runs a script on the node; its output, trimmed. */
-  const onHost = async (script: string): Promise<string> => {
-    const { code, stdout, stderr } = await node.box.exec(script);
-    expect(`${code} ${stderr}`, script).toMatch(/^0 /);
-    return stdout.trim();
-  };
+  const onHost = async (script: string) => await node.onHost(script);
   /** Starts a container that waits, with these mounts. */
   const containerWith = async (mounts: readonly Mount[], linux: Mount = {}): Promise<string> => {
     started += 1;
@@ -35,14 +30,8 @@ describe("volumes", () => {
   /** Pid of the process that serves a pod's volumes. */
   const fileServer = async (id: string): Promise<number> =>
     JSON.parse(await onHost(`cat /run/lightvm/pods/${id}/shell.json`)).fileServer.pid;
-  const inside = async (id: string, script: string) =>
-    await node.crictl.exec(id, ["sh", "-c", script]);
-  /** The same, which must succeed; its output, trimmed. */
-  const within = async (id: string, script: string): Promise<string> => {
-    const { code, stdout, stderr } = await inside(id, script);
-    expect(`${code} ${stderr}`, script).toMatch(/^0 /);
-    return stdout.trim();
-  };
+  const inside = async (id: string, script: string) => await node.inside(id, script);
+  const within = async (id: string, script: string) => await node.within(id, script);
 
   beforeAll(async () => {
     node = await NodeUnderTest.start();
