@@ -50,9 +50,9 @@ export function hasPlugin({ directory }: Pick<PluginOptions, "directory">, type:
 /**
  * Runs a plugin and returns what it wrote; undefined for nothing. One that has begun to change
  * something is not cancelled: killed in the middle, its ADD leaves what its own DEL fails to delete
- * (bridge: a rule without its chain). Throws "unavailable" when it asks to be tried again, "failed-precondition" when it is not
- * there, "deadline-exceeded", "cancelled" when it has not begun or only looks, "internal" for every other failure,
- * always with what the plugin says.
+ * (bridge: a rule without its chain). Throws "unavailable" when it asks to be tried again,
+ * "failed-precondition" when it is not there, "deadline-exceeded", "cancelled" when it has not begun or
+ * only looks, "internal" for every other failure, always with what the plugin says.
  */
 export async function runPlugin(
   options: PluginOptions,

@@ -10,7 +10,8 @@ export interface PodResources extends CpuQuota {
 
 /**
  * UpdatePodSandboxResources. The VM is the pod's limit and does not change; within it the containers
- * have limits of their own, which UpdateContainerResources changes. Throws "failed-precondition" for a limit that the VM cannot hold.
+ * have limits of their own, which UpdateContainerResources changes. Throws "failed-precondition" for a
+ * limit that the VM cannot hold.
  */
 export function updatePodSandboxResources(
   { pods }: NodeContext,

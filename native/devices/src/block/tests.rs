@@ -72,6 +72,10 @@ impl Disk {
             Access::Read => content.open(),
             Access::Write => content.open_for_writing(),
         };
+        Self::over(content, file, access)
+    }
+
+    fn over(content: Content, file: File, access: Access) -> Self {
         let block = Block::new(file, "sandbox-0123", access).unwrap();
         let (guest, id, mut rings) = Guest::with(block);
         Self {
@@ -278,15 +282,8 @@ fn writes_elsewhere_change_nothing() {
 fn a_disk_that_is_read_only_is_not_written() {
     // Also if whoever opened the file did so for writing.
     let content = Content::new("read-only", 4096);
-    let block = Block::new(content.open_for_writing(), "", Access::Read).unwrap();
-    let (guest, id, mut rings) = Guest::with(block);
-    let ring = rings.remove(0);
-    let mut disk = Disk {
-        guest,
-        id,
-        ring,
-        content,
-    };
+    let file = content.open_for_writing();
+    let mut disk = Disk::over(content, file, Access::Read);
     assert_eq!(disk.write(0, &[&pattern(9, 512)]), (1, 1));
     assert_eq!(disk.content.bytes(), pattern(0, 4096));
 }
@@ -295,15 +292,8 @@ fn a_disk_that_is_read_only_is_not_written() {
 fn writes_that_the_host_refuses_are_io_errors() {
     let content = Content::new("refused", 4096);
     // Not opened for writing.
-    let block = Block::new(content.open(), "", Access::Write).unwrap();
-    let (guest, id, mut rings) = Guest::with(block);
-    let ring = rings.remove(0);
-    let mut disk = Disk {
-        guest,
-        id,
-        ring,
-        content,
-    };
+    let file = content.open();
+    let mut disk = Disk::over(content, file, Access::Write);
     assert_eq!(disk.write(0, &[&pattern(9, 512)]), (1, 1));
     assert_eq!(disk.request(0, 0, &[512], false).2, 0);
 }
