@@ -9,7 +9,11 @@ export interface Figure {
   readonly goal: number;
   readonly met: boolean;
   /** What the peer needed for the same, and what it did. */
-  readonly peer?: { readonly what: string; readonly value: number; readonly samples: number[] };
+  readonly peer?: {
+    readonly what: string;
+    readonly value: number;
+    readonly samples: readonly number[];
+  };
   readonly samples: readonly number[];
   /** What was measured, exactly. */
   readonly note: string;
@@ -26,7 +30,12 @@ export function median(samples: readonly number[]): number {
 /** A figure of which less is better. */
 export function figure(
   samples: readonly number[],
-  rest: { unit: string; goal: number; note: string; peer?: { what: string; samples: number[] } },
+  rest: {
+    unit: string;
+    goal: number;
+    note: string;
+    peer?: Pick<NonNullable<Figure["peer"]>, "what" | "samples">;
+  },
 ): Figure {
   const value = median(samples);
   const { peer, ...others } = rest;
