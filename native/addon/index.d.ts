@@ -36,11 +36,11 @@ export function pauseDomain(domid: number): void;
 export function limitMemory(domid: number, bytes: bigint): void;
 /** A domain that is gone is no error. */
 export function destroyDomain(domid: number): Promise<void>;
-/** Sends `hello` with descriptor `fd` on its first byte, then waits for the answer: one byte 0. */
-export function sendFile(
+/** Sends `hello` with descriptors `fds` on its first byte, then waits for the answer: one byte 0. */
+export function sendFiles(
   socketPath: string,
   hello: Buffer,
-  fd: number,
+  fds: readonly number[],
   timeoutMilliseconds: number,
 ): Promise<void>;
 

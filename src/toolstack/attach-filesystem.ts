@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { VmmClient } from "../vmm/vmm-client.ts";
-import { type FileSender, handDescriptorToVmm } from "../vmm/vmm-files.ts";
+import { type FileSender, handAllToVmm } from "../vmm/vmm-files.ts";
 
 /** By which the guest mounts the pod's volumes (agent.proto, CreateContainer). */
 const VOLUMES_TAG = "volumes";
@@ -22,11 +22,8 @@ export async function attachFilesystem(
   { client, sender, socketPath, timeoutMs }: FilesystemTarget,
   sockets: readonly number[],
 ): Promise<number> {
-  const channels: bigint[] = [];
-  for (const socket of sockets) {
-    const what = "a file server's channel";
-    channels.push(await handDescriptorToVmm(sender, socketPath, socket, what, { timeoutMs }));
-  }
+  const files = sockets.map((fd) => ({ fd, what: "a file server's channel" }));
+  const channels = await handAllToVmm(sender, socketPath, files, { timeoutMs });
   const request = { tag: VOLUMES_TAG, channels };
   return (await client.call("attachFilesystem", request, { timeoutMs })).deviceId;
 }

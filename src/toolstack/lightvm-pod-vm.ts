@@ -9,7 +9,7 @@ import type { ProcessStarter } from "../shared/process-starter.ts";
 import { waitFor } from "../shared/wait.ts";
 import { connectToVmm } from "../vmm/connect.ts";
 import type { VmmClient } from "../vmm/vmm-client.ts";
-import { handDescriptorToVmm, handFileToVmm } from "../vmm/vmm-files.ts";
+import { handOneToVmm, type PathToHand } from "../vmm/vmm-files.ts";
 import { callAgent } from "./agent-call.ts";
 import { attachFilesystem } from "./attach-filesystem.ts";
 import type { DeviceHost } from "./device-host.ts";
@@ -202,7 +202,7 @@ export class LightvmPodVm implements PodVm {
     const { hypervisor } = this.#context;
     const { socket } = this.#directory;
     await this.#whileAlive(async ({ client }) => {
-      const file = await handDescriptorToVmm(hypervisor, socket, fd, "the pod's tap", wait);
+      const file = await handOneToVmm(hypervisor, socket, { fd, what: "the pod's tap" }, wait);
       await client.call("attachNetwork", { file, mac, mtu, offloads }, wait);
     });
   }
@@ -324,13 +324,10 @@ export class LightvmPodVm implements PodVm {
     return new PodVolumes(owner, this.#record);
   }
 
-  #hand(
-    file: { path: string; flags: string; mode?: number },
-    signal?: AbortSignal,
-  ): Promise<bigint> {
+  #hand(file: PathToHand, signal?: AbortSignal): Promise<bigint> {
     const { hypervisor, vmmTimeoutMs } = this.#context;
     const wait = { signal, timeoutMs: vmmTimeoutMs };
-    return handFileToVmm(hypervisor, this.#directory.socket, file, wait);
+    return handOneToVmm(hypervisor, this.#directory.socket, file, wait);
   }
 
   #watchOver({ client, events }: PodVmLink): void {

@@ -29,7 +29,7 @@ function addon(overrides: Partial<Addon>): Addon {
     pauseDomain: refuse,
     limitMemory: refuse,
     destroyDomain: async () => refuse(),
-    sendFile: async () => refuse(),
+    sendFiles: async () => refuse(),
     ...overrides,
   };
 }

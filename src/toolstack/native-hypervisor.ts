@@ -12,7 +12,7 @@ type Addon = Pick<
   | "pauseDomain"
   | "limitMemory"
   | "destroyDomain"
-  | "sendFile"
+  | "sendFiles"
 >;
 
 /** Xen public/sched.h, SHUTDOWN_*. */
@@ -74,9 +74,14 @@ export class NativeHypervisor implements Hypervisor {
     }
   }
 
-  sendFile(socketPath: string, hello: Buffer, fd: number, timeoutMs: number): Promise<void> {
-    const what = `hand a file to ${socketPath}`;
-    const send = () => this.#addon.sendFile(socketPath, hello, fd, timeoutMs);
+  sendFiles(
+    socketPath: string,
+    hello: Buffer,
+    fds: readonly number[],
+    timeoutMs: number,
+  ): Promise<void> {
+    const what = `hand files to ${socketPath}`;
+    const send = () => this.#addon.sendFiles(socketPath, hello, fds, timeoutMs);
     return awaitAddon("unavailable", what, send);
   }
 }

@@ -7,7 +7,7 @@ import { throwIfCancelled } from "../shared/wait.ts";
 import { type ProcessIdentity, setBackground } from "../vmm/process-identity.ts";
 import { VmmClient } from "../vmm/vmm-client.ts";
 import { explainVmmDeath } from "../vmm/vmm-death.ts";
-import { handFileToVmm } from "../vmm/vmm-files.ts";
+import { handToVmm, type PathToHand } from "../vmm/vmm-files.ts";
 import { spawnVmm, type VmmProcess } from "../vmm/vmm-process.ts";
 import { callAgent } from "./agent-call.ts";
 import { dismantle } from "./dismantle.ts";
@@ -177,11 +177,9 @@ export class Shell implements AsyncDisposable {
     this.#files ??= await this.#hand(signal);
   }
 
-  /** The journal's token. A shell that has waited was handed the file when it was made. */
-  async handOverJournal(signal: AbortSignal): Promise<bigint> {
-    return (
-      this.#files?.journalFile ?? (await this.#handOne(this.plan.directory.journal, "a", signal))
-    );
+  /** The journal's token, if its VMM has the file: a shell that has waited was handed it when made. */
+  get journalFile(): bigint | undefined {
+    return this.#files?.journalFile;
   }
 
   /** Kernel and ramdisk in place. */
@@ -260,20 +258,14 @@ export class Shell implements AsyncDisposable {
 
   async #hand(signal: AbortSignal): Promise<HandedFiles> {
     const { directory, recipe } = this.plan;
-    const hand = (path: string, flags: string) => this.#handOne(path, flags, signal);
-    const [kernelFile, ramdiskFile, bootLogFile, journalFile] = await Promise.all([
-      hand(recipe.image.kernel, "r"),
-      hand(recipe.image.ramdisk, "r"),
-      hand(directory.bootLog, "a"),
-      hand(directory.journal, "a"),
-    ]);
-    return { kernelFile, ramdiskFile, bootLogFile, journalFile };
-  }
-
-  #handOne(path: string, flags: string, signal: AbortSignal): Promise<bigint> {
+    const files = {
+      kernelFile: { path: recipe.image.kernel, flags: "r" },
+      ramdiskFile: { path: recipe.image.ramdisk, flags: "r" },
+      bootLogFile: { path: directory.bootLog, flags: "a", mode: 0o600 },
+      journalFile: fileOfJournal(directory),
+    };
     const wait = { signal, timeoutMs: this.#tools.vmmTimeoutMs };
-    const file = { path, flags, mode: 0o600 };
-    return handFileToVmm(this.#tools.hypervisor, this.plan.directory.socket, file, wait);
+    return await handToVmm(this.#tools.hypervisor, directory.socket, files, wait);
   }
 
   #write(change: Partial<ShellRecord>): void {
@@ -281,6 +273,11 @@ export class Shell implements AsyncDisposable {
     this.plan.directory.writeRecord(record);
     this.#record = record;
   }
+}
+
+/** How a shell's VMM gets its journal. */
+export function fileOfJournal({ journal }: ShellDirectory): PathToHand {
+  return { path: journal, flags: "a", mode: 0o600 };
 }
 
 function controlOf(child: VmmProcess, directory: ShellDirectory, listener: GuestEvents): VmmClient {

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 import { dirname } from "node:path";
 import { makeDirectories } from "../shared/make-directories.ts";
-import { handDescriptorToVmm, handFileToVmm } from "../vmm/vmm-files.ts";
+import { handToVmm } from "../vmm/vmm-files.ts";
 import type { StartSign } from "./boot.ts";
 import type { BreakdownStep, PodVm, VmTap } from "./pod-vm.ts";
-import type { Shell, ShellTools } from "./shell.ts";
+import { fileOfJournal, type Shell, type ShellTools } from "./shell.ts";
 import type { Stopwatch } from "./stopwatch.ts";
 
 /** What is booted in a pod's shell once its container is known. */
@@ -40,8 +40,8 @@ export interface PodShell {
 }
 
 /**
- * Kernel, console and devices in place; the domain is ready to be unpaused. The files go over
- * side by side, and so do the calls: the VMM takes them in the order in which they are sent.
+ * Kernel, console and devices in place; the domain is ready to be unpaused. The calls go
+ * over side by side: the VMM takes them in the order in which they are sent.
  */
 export async function executeUnikernel(
   shell: Shell,
@@ -53,31 +53,31 @@ export async function executeUnikernel(
   const { kernel, commandLine, containerId, logPath, tap } = unikernel;
   const { directory } = shell.plan;
   const wait = { signal, timeoutMs: tools.vmmTimeoutMs };
-  const hand = (path: string, flags: string, mode: number) =>
-    handFileToVmm(tools.hypervisor, directory.socket, { path, flags, mode }, wait);
-  const handTap = async ({ fd, ...card }: VmTap) => {
-    const { hypervisor } = tools;
-    const file = await handDescriptorToVmm(hypervisor, directory.socket, fd, "the pod's tap", wait);
-    return { ...card, file };
-  };
   if (logPath !== "") await makeDirectories(dirname(logPath), 0o755);
-  const [card, kernelFile, journalFile, file] = await Promise.all([
-    tap && handTap(tap),
-    hand(kernel, "r", 0o600),
-    shell.handOverJournal(signal),
-    logPath === "" ? 0n : hand(logPath, "a", 0o640),
-  ]);
+  const handed = {
+    kernel: { path: kernel, flags: "r" },
+    journal: shell.journalFile === undefined ? fileOfJournal(directory) : undefined,
+    log: logPath === "" ? undefined : { path: logPath, flags: "a", mode: 0o640 },
+    tap: tap && { fd: tap.fd, what: "the pod's tap" },
+  };
+  const tokens = await handToVmm(tools.hypervisor, directory.socket, handed, wait);
   stopwatch.step("hand over the files");
-  const files = { kernelFile, ramdiskFile: 0n, bootLogFile: 0n, journalFile };
+  const journalFile = shell.journalFile ?? tokens.journal;
+  const files = { kernelFile: tokens.kernel, ramdiskFile: 0n, bootLogFile: 0n, journalFile };
   const guest = { commandLine, vsockCid: 0, entropyDevice: false };
   const argument = { ...files, ...guest, consoleContainerId: containerId };
+  const log = { containerId, file: tokens.log, terminal: false };
   const [executed] = await Promise.all([
     shell.client.call("execute", argument, wait),
-    card && shell.client.call("attachNetwork", card, wait),
-    shell.client.call("setContainerLog", { containerId, file, terminal: false }, wait),
+    tap && shell.client.call("attachNetwork", { ...cardOf(tap), file: tokens.tap }, wait),
+    shell.client.call("setContainerLog", log, wait),
   ]);
   stopwatch.step("execute");
   stopwatch.add("execute", executed.breakdown);
+}
+
+function cardOf({ mac, mtu, offloads }: VmTap) {
+  return { mac, mtu, offloads };
 }
 
 /** What one waits for after the unpause. */

@@ -3,7 +3,7 @@
 import { Failure_Code } from "../../cri-proto/generated/lightvm/vmm/v1/vmm.ts";
 import { VmmError } from "../vmm/failures.ts";
 import type { VmmClient } from "../vmm/vmm-client.ts";
-import { type FileSender, handDescriptorToVmm, handFileToVmm } from "../vmm/vmm-files.ts";
+import { type FileSender, handOneToVmm } from "../vmm/vmm-files.ts";
 
 /** Whose disks they are. */
 export interface DisksOwner {
@@ -27,7 +27,7 @@ export class VmDisks {
   async plugFile(path: string, serial: string): Promise<number> {
     const { vmm, sender, socketPath, timeoutMs } = this.#owner;
     vmm();
-    const file = await handFileToVmm(sender, socketPath, { path, flags: "r" }, { timeoutMs });
+    const file = await handOneToVmm(sender, socketPath, { path, flags: "r" }, { timeoutMs });
     return await this.#attach(file, serial, false);
   }
 
@@ -39,7 +39,7 @@ export class VmDisks {
   ): Promise<number> {
     const { vmm, sender, socketPath, timeoutMs } = this.#owner;
     vmm();
-    const file = await handDescriptorToVmm(sender, socketPath, fd, what, { timeoutMs });
+    const file = await handOneToVmm(sender, socketPath, { fd, what }, { timeoutMs });
     return await this.#attach(file, serial, writable);
   }
 

@@ -10,7 +10,7 @@ import { encodeFrame } from "./framing.ts";
 export function encodeHello(hello: Pick<ClientHello, "purpose"> & Partial<ClientHello>): Buffer {
   const message: ClientHello = {
     stream: undefined,
-    fileToken: 0n,
+    fileTokens: [],
     endsStdin: false,
     ...hello,
   };

@@ -6,59 +6,93 @@ import { LightvmError } from "../shared/errors.ts";
 import { throwIfCancelled, type WaitOptions, waitFor } from "../shared/wait.ts";
 import { encodeHello } from "./connect.ts";
 
-/** Passes an open descriptor over a UNIX socket, which Node itself cannot (unix(7), SCM_RIGHTS). */
+/** Passes open descriptors over a UNIX socket, which Node itself cannot (unix(7), SCM_RIGHTS). */
 export interface FileSender {
   /**
-   * Connects to `socketPath`, sends `hello` with `fd` on its first byte, and waits for the peer's
-   * one byte 0. The descriptor stays open on our side.
+   * Connects to `socketPath`, sends `hello` with `fds` on its first byte, and waits for the peer's
+   * one byte 0. The descriptors stay open on our side.
    */
-  sendFile(socketPath: string, hello: Buffer, fd: number, timeoutMs: number): Promise<void>;
+  sendFiles(
+    socketPath: string,
+    hello: Buffer,
+    fds: readonly number[],
+    timeoutMs: number,
+  ): Promise<void>;
 }
 
-/**
- * Opens `path` and hands it to the VMM that listens on `socketPath`. Returns the token by which
- * the next call names the file. `flags` and `mode` are open(2)'s.
- */
-export async function handFileToVmm(
-  sender: FileSender,
-  socketPath: string,
-  file: { path: string; flags: string | number; mode?: number },
-  wait: WaitOptions & { timeoutMs: number },
-): Promise<bigint> {
-  throwIfCancelled(wait.signal, `handing over ${file.path}`);
-  const descriptor = openFile(file);
-  try {
-    return await handDescriptorToVmm(sender, socketPath, descriptor, file.path, wait);
-  } finally {
-    closeSync(descriptor);
-  }
+/** A file to open. `flags` and `mode` are open(2)'s. */
+export interface PathToHand {
+  readonly path: string;
+  readonly flags: string | number;
+  readonly mode?: number;
 }
 
+/** What is open already, and stays open on our side. `what` is for messages. */
+export interface DescriptorToHand {
+  readonly fd: number;
+  readonly what: string;
+}
+
+export type FileToHand = PathToHand | DescriptorToHand;
+
+type Wait = WaitOptions & { timeoutMs: number };
+
 /**
- * Hands an open descriptor to the VMM that listens on `socketPath`; it stays open on our side.
- * `what` is for messages. Returns the token by which the next call names it.
+ * Hands files to the VMM that listens on `socketPath`, four at most, all of them by one message: a
+ * connection for each would take longer than all hypercalls of a create. Returns the token by which
+ * the next call names each; 0 = there is no such file.
  */
-export async function handDescriptorToVmm(
+export async function handToVmm<Name extends string>(
   sender: FileSender,
   socketPath: string,
-  descriptor: number,
-  what: string,
-  wait: WaitOptions & { timeoutMs: number },
+  files: Readonly<Record<Name, FileToHand | undefined>>,
+  wait: Wait,
+): Promise<Record<Name, bigint>> {
+  const names = Object.keys(files) as Name[];
+  const given = names.filter((name) => files[name] !== undefined);
+  const listed = Object.values<FileToHand | undefined>(files).filter((file) => file !== undefined);
+  const tokens = listed.length === 0 ? [] : await handAllToVmm(sender, socketPath, listed, wait);
+  const tokenOf = (name: Name) => tokens[given.indexOf(name)] ?? 0n;
+  return Object.fromEntries(names.map((name) => [name, tokenOf(name)])) as Record<Name, bigint>;
+}
+
+/** The same for one file. */
+export async function handOneToVmm(
+  sender: FileSender,
+  socketPath: string,
+  file: FileToHand,
+  wait: Wait,
 ): Promise<bigint> {
-  const fileToken = newToken();
-  const hello = encodeHello({ purpose: ClientHello_Purpose.PURPOSE_FILE, fileToken });
-  await waitFor(
-    sender.sendFile(socketPath, hello, descriptor, wait.timeoutMs),
-    `handing ${what} to the VMM`,
-    // The sender keeps the deadline: the descriptor must stay open as long as it works.
-    {},
+  return (await handToVmm(sender, socketPath, { file }, wait)).file;
+}
+
+/** The same for files without names; their tokens in the same order. */
+export async function handAllToVmm(
+  sender: FileSender,
+  socketPath: string,
+  files: readonly FileToHand[],
+  wait: Wait,
+): Promise<bigint[]> {
+  const what = `handing ${files.map(nameOf).join(", ")} to the VMM`;
+  throwIfCancelled(wait.signal, what);
+  using opened = new DisposableStack();
+  const fds = files.map((file) =>
+    "fd" in file ? file.fd : opened.adopt(openFile(file), closeSync),
   );
-  throwIfCancelled(wait.signal, `handing over ${what}`);
-  return fileToken;
+  const fileTokens = files.map(newToken);
+  const hello = encodeHello({ purpose: ClientHello_Purpose.PURPOSE_FILES, fileTokens });
+  // The sender keeps the deadline: the descriptors must stay open as long as it works.
+  await waitFor(sender.sendFiles(socketPath, hello, fds, wait.timeoutMs), what, {});
+  throwIfCancelled(wait.signal, what);
+  return fileTokens;
+}
+
+function nameOf(file: FileToHand): string {
+  return "fd" in file ? file.what : file.path;
 }
 
 /** At once: a thread of Node's pool would take longer than the node's own disk. */
-function openFile(file: { path: string; flags: string | number; mode?: number }): number {
+function openFile(file: PathToHand): number {
   try {
     return openSync(file.path, file.flags, file.mode);
   } catch (cause) {

@@ -99,17 +99,20 @@ export class FakeHypervisor implements Hypervisor {
     rmSync(join(this.directory, String(domid)));
   }
 
-  async sendFile(socketPath: string, hello: Buffer, fd: number, timeoutMs: number): Promise<void> {
-    const path = readlinkSync(`/proc/self/fd/${fd}`);
-    const flags = /flags:\s*(\d+)/.exec(readFileSync(`/proc/self/fdinfo/${fd}`, "utf8"))?.[1];
-    const append = (Number.parseInt(flags ?? "0", 8) & 0o2000) !== 0;
+  async sendFiles(
+    socketPath: string,
+    hello: Buffer,
+    fds: readonly number[],
+    timeoutMs: number,
+  ): Promise<void> {
+    const files = fds.map(describeFile);
     const socket = connect(socketPath);
     try {
       socket.write(hello);
-      socket.write(encodeFrame(Buffer.from(JSON.stringify({ path, append }))));
+      socket.write(encodeFrame(Buffer.from(JSON.stringify(files))));
       await waitFor(once(socket, "data"), "the fake hand-over", { timeoutMs });
     } catch (cause) {
-      throw new LightvmError("unavailable", `cannot hand a file to ${socketPath}`, { cause });
+      throw new LightvmError("unavailable", `cannot hand files to ${socketPath}`, { cause });
     } finally {
       socket.destroy();
     }
@@ -125,6 +128,13 @@ export class FakeHypervisor implements Hypervisor {
   #read(domid: number): DomainFile {
     return JSON.parse(readFileSync(join(this.directory, String(domid)), "utf8")) as DomainFile;
   }
+}
+
+/** Descriptors cannot go over a socket of Node's: the fake VMM opens the file again. */
+function describeFile(fd: number): { path: string; append: boolean } {
+  const flags = /flags:\s*(\d+)/.exec(readFileSync(`/proc/self/fdinfo/${fd}`, "utf8"))?.[1];
+  const append = (Number.parseInt(flags ?? "0", 8) & 0o2000) !== 0;
+  return { path: readlinkSync(`/proc/self/fd/${fd}`), append };
 }
 
 function isAlive(pid: number): boolean {

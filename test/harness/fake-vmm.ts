@@ -300,10 +300,12 @@ function serveControl(socket: Socket): (frame: Buffer) => void {
 }
 
 /** Node cannot receive a descriptor, so FakeHypervisor sends a path behind the hello. */
-function serveFile(socket: Socket, token: bigint): (frame: Buffer) => void {
+function serveFiles(socket: Socket, tokens: readonly bigint[]): (frame: Buffer) => void {
   return (frame) => {
-    const { path, append } = JSON.parse(frame.toString("utf8")) as FileMessage;
-    files.set(token, openSync(path, append ? "a" : "r"));
+    const messages = JSON.parse(frame.toString("utf8")) as FileMessage[];
+    for (const [index, { path, append }] of messages.entries()) {
+      files.set(tokens[index] ?? 0n, openSync(path, append ? "a" : "r"));
+    }
     socket.write(Buffer.of(0));
   };
 }
@@ -333,8 +335,8 @@ function serve(socket: Socket): void {
         if (rest.length > 0) socket.unshift(rest);
         serveStream(socket, hello);
         return;
-      case ClientHello_Purpose.PURPOSE_FILE:
-        handle = serveFile(socket, hello.fileToken);
+      case ClientHello_Purpose.PURPOSE_FILES:
+        handle = serveFiles(socket, hello.fileTokens);
         break;
       default:
         handle = serveControl(socket);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Handing an open file to another process over a UNIX socket (unix(7), SCM_RIGHTS).
+//! Handing open files to another process over a UNIX socket (unix(7), SCM_RIGHTS).
 
 use std::io::{self, IoSlice, Read, Write};
 use std::os::fd::{AsRawFd, OwnedFd};
@@ -13,18 +13,18 @@ use nix::sys::socket::{
 };
 use nix::sys::time::{TimeVal, TimeValLike};
 
-/// Sends `hello` with `file` attached to its first byte and waits for the answer, a byte 0. All of
+/// Sends `hello` with `files` attached to its first byte and waits for the answer, a byte 0. All of
 /// it takes `timeout` at most.
 pub(crate) fn hand_over(
     path: &Path,
     hello: &[u8],
-    file: &OwnedFd,
+    files: &[OwnedFd],
     timeout: Duration,
 ) -> io::Result<()> {
     let deadline = Instant::now() + timeout;
     let mut stream = connect_by(path, deadline)?;
     stream.set_write_timeout(Some(left(deadline)?))?;
-    let descriptors = [file.as_raw_fd()];
+    let descriptors: Vec<_> = files.iter().map(AsRawFd::as_raw_fd).collect();
     let rights = [ControlMessage::ScmRights(&descriptors)];
     let bytes = [IoSlice::new(hello)];
     let flags = MsgFlags::MSG_NOSIGNAL;
@@ -36,7 +36,7 @@ pub(crate) fn hand_over(
     if answer == [0] {
         Ok(())
     } else {
-        Err(io::Error::other("the file was refused"))
+        Err(io::Error::other("the files were refused"))
     }
 }
 

@@ -14,7 +14,7 @@ mod namespace;
 pub mod network;
 pub mod processes;
 mod reap;
-pub mod send_file;
+pub mod send_files;
 mod spawn;
 mod tap;
 pub mod task;

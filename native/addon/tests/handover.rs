@@ -55,9 +55,9 @@ fn file_with(content: &str) -> OwnedFd {
 
 /// What arrived with the first byte.
 #[allow(unsafe_code)]
-fn receive(stream: &UnixStream) -> (Vec<u8>, File) {
+fn receive(stream: &UnixStream) -> (Vec<u8>, Vec<File>) {
     let mut bytes = [0; 64];
-    let mut space = nix::cmsg_space!([i32; 1]);
+    let mut space = nix::cmsg_space!([i32; 2]);
     let mut slices = [IoSliceMut::new(&mut bytes)];
     let flags = MsgFlags::empty();
     let message = recvmsg::<()>(stream.as_raw_fd(), &mut slices, Some(&mut space), flags).unwrap();
@@ -65,28 +65,34 @@ fn receive(stream: &UnixStream) -> (Vec<u8>, File) {
     let Some(ControlMessageOwned::ScmRights(fds)) = message.cmsgs().unwrap().next() else {
         panic!("no descriptor arrived");
     };
-    // SAFETY: the kernel has just made this descriptor for us, and nobody else knows it.
-    let file = unsafe { File::from_raw_fd(fds[0]) };
-    (bytes[..length].to_vec(), file)
+    // SAFETY: the kernel has just made these descriptors for us, and nobody else knows them.
+    let files = fds.iter().map(|fd| unsafe { File::from_raw_fd(*fd) });
+    (bytes[..length].to_vec(), files.collect())
+}
+
+fn content(mut file: File) -> String {
+    let mut content = String::new();
+    file.rewind().unwrap();
+    file.read_to_string(&mut content).unwrap();
+    content
 }
 
 #[test]
-fn the_file_arrives_with_the_hello() {
+fn the_files_arrive_with_the_hello_in_order() {
     let socket = Socket::new("arrives");
     let listener = socket.listener.try_clone().unwrap();
     let receiver = thread::spawn(move || {
         let (mut stream, _) = listener.accept().unwrap();
-        let (hello, mut file) = receive(&stream);
+        let (hello, files) = receive(&stream);
         stream.write_all(&[0]).unwrap();
-        let mut content = String::new();
-        file.rewind().unwrap();
-        file.read_to_string(&mut content).unwrap();
-        (hello, content)
+        let contents: Vec<_> = files.into_iter().map(content).collect();
+        (hello, contents)
     });
-    hand_over(&socket.path, b"hello", &file_with("content"), TIMEOUT).unwrap();
+    let files = [file_with("one"), file_with("two")];
+    hand_over(&socket.path, b"hello", &files, TIMEOUT).unwrap();
     assert_eq!(
         receiver.join().unwrap(),
-        (b"hello".to_vec(), "content".to_owned())
+        (b"hello".to_vec(), vec!["one".to_owned(), "two".to_owned()])
     );
 }
 
@@ -100,7 +106,7 @@ fn a_refusal_and_a_hangup_are_errors() {
             drop(receive(&stream));
             stream.write_all(answer).unwrap();
         });
-        assert!(hand_over(&socket.path, b"hello", &file_with(""), TIMEOUT).is_err());
+        assert!(hand_over(&socket.path, b"hello", &[file_with("")], TIMEOUT).is_err());
         receiver.join().unwrap();
     }
 }
@@ -111,7 +117,7 @@ fn silence_ends_with_the_time_limit() {
     let error = hand_over(
         &socket.path,
         b"hello",
-        &file_with(""),
+        &[file_with("")],
         Duration::from_millis(50),
     );
     assert_eq!(error.unwrap_err().kind(), std::io::ErrorKind::TimedOut);
@@ -120,5 +126,5 @@ fn silence_ends_with_the_time_limit() {
 #[test]
 fn nobody_there_is_an_error() {
     let path = std::env::temp_dir().join("lightvm-nobody-listens-here");
-    assert!(hand_over(&path, b"hello", &file_with(""), TIMEOUT).is_err());
+    assert!(hand_over(&path, b"hello", &[file_with("")], TIMEOUT).is_err());
 }

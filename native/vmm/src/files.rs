@@ -20,8 +20,15 @@ pub(crate) struct HandedFiles {
 }
 
 impl HandedFiles {
-    /// Keeps a file until it is asked for; false when the token is no token or waits already.
-    pub(crate) fn hold(&mut self, token: u64, file: OwnedFd) -> bool {
+    /// Keeps files until they are asked for; false when a token is no token or waits already. What
+    /// came before it is kept then.
+    pub(crate) fn hold(&mut self, files: Vec<(u64, OwnedFd)>) -> bool {
+        files
+            .into_iter()
+            .all(|(token, file)| self.hold_one(token, file))
+    }
+
+    fn hold_one(&mut self, token: u64, file: OwnedFd) -> bool {
         if token == 0 || self.waiting.iter().any(|(other, _)| *other == token) {
             return false;
         }
@@ -73,17 +80,18 @@ mod tests {
     #[test]
     fn a_token_serves_once() {
         let mut files = HandedFiles::default();
-        assert!(files.hold(7, file()));
-        assert!(!files.hold(7, file()));
+        assert!(files.hold(vec![(7, file()), (8, file())]));
+        assert!(!files.hold(vec![(7, file())]));
         assert!(files.take(7).is_ok());
         assert_eq!(files.take(7).unwrap_err().code(), Code::UnknownFile);
-        assert!(files.hold(7, file()));
+        assert!(files.take(8).is_ok());
+        assert!(files.hold(vec![(7, file())]));
     }
 
     #[test]
     fn zero_is_no_token() {
         let mut files = HandedFiles::default();
-        assert!(!files.hold(0, file()));
+        assert!(!files.hold(vec![(0, file())]));
         assert!(files.take_optional(0).unwrap().is_none());
         assert!(files.take(0).is_err());
         assert!(files.take_optional(1).is_err());
@@ -93,7 +101,7 @@ mod tests {
     fn what_is_forgotten_is_closed() {
         let (mut near, far) = UnixStream::pair().unwrap();
         let mut files = HandedFiles::default();
-        assert!(files.hold(1, far.into()));
+        assert!(files.hold(vec![(1, far.into())]));
         files.forget();
         assert_eq!(near.read(&mut [0]).unwrap(), 0);
         assert!(files.take(1).is_err());
@@ -103,7 +111,7 @@ mod tests {
     fn the_oldest_goes_when_too_many_wait() {
         let mut files = HandedFiles::default();
         for token in 1..=65 {
-            assert!(files.hold(token, file()));
+            assert!(files.hold(vec![(token, file())]));
         }
         assert!(files.take(1).is_err());
         assert!(files.take(2).is_ok());

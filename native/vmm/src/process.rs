@@ -194,14 +194,14 @@ impl Process {
                 // Dropping the client closes its connection.
                 Err(refusal) => line(format_args!("a stream is refused: {}", refusal.message())),
             },
-            Ok(Greeting::File(..)) if !self.can_be_asked() => {
-                line(format_args!("a file comes from nobody"));
+            Ok(Greeting::Files(..)) if !self.can_be_asked() => {
+                line(format_args!("files come from nobody"));
             }
-            Ok(Greeting::File(file_token, file, socket)) => {
-                if !self.files.hold(file_token, file) {
-                    line(format_args!("file token {file_token:#x} is 0 or in use"));
+            Ok(Greeting::Files(files, socket)) => {
+                if !self.files.hold(files) {
+                    line(format_args!("a file's token is 0 or in use"));
                 } else if let Err(error) = socket.send(&[0]) {
-                    line(format_args!("cannot confirm a file: {error}"));
+                    line(format_args!("cannot confirm files: {error}"));
                 }
             }
             Err(HelloError::Ended) => self.consider_exit(),

@@ -56,8 +56,8 @@ pub(crate) enum Greeting {
     Control(Control),
     /// STREAM or ATTACH.
     Stream(StreamName, Client),
-    /// FILE; the client waits for its byte.
-    File(u64, OwnedFd, PolledSocket),
+    /// FILES, each with its token; the client waits for its byte.
+    Files(Vec<(u64, OwnedFd)>, PolledSocket),
 }
 
 /// A connection that has not said what it is for.
@@ -65,7 +65,7 @@ pub(crate) enum Greeting {
 pub(crate) struct Hello {
     socket: PolledSocket,
     decoder: FrameDecoder,
-    descriptor: Option<OwnedFd>,
+    descriptors: Vec<OwnedFd>,
 }
 
 impl Hello {
@@ -74,7 +74,7 @@ impl Hello {
         Self {
             socket,
             decoder: FrameDecoder::new(),
-            descriptor: None,
+            descriptors: Vec::new(),
         }
     }
 
@@ -106,12 +106,19 @@ impl Hello {
             Purpose::Attach => {
                 self.stream(hello.stream, hello.ends_stdin, StreamName::is_of_container)
             }
-            Purpose::File => match self.descriptor {
-                Some(file) => Ok(Greeting::File(hello.file_token, file, self.socket)),
-                None => Err(HelloError::Protocol("a file without a descriptor".into())),
-            },
+            Purpose::Files => self.files(hello.file_tokens),
             Purpose::Unspecified => Err(HelloError::Protocol("a hello without a purpose".into())),
         }
+    }
+
+    fn files(self, tokens: Vec<u64>) -> Result<Greeting, HelloError> {
+        if tokens.is_empty() || tokens.len() != self.descriptors.len() {
+            let (named, came) = (tokens.len(), self.descriptors.len());
+            let message = format!("{named} tokens with {came} descriptors");
+            return Err(HelloError::Protocol(message));
+        }
+        let files = tokens.into_iter().zip(self.descriptors).collect();
+        Ok(Greeting::Files(files, self.socket))
     }
 
     fn stream(
@@ -126,7 +133,7 @@ impl Hello {
         Ok(Greeting::Stream(name, client))
     }
 
-    /// Receives bytes, and the descriptor that came with them. Others are closed.
+    /// Receives bytes, and the descriptors that came with them. Too many are closed.
     fn receive_bytes(&mut self, buffer: &mut [u8]) -> Result<Option<usize>, HelloError> {
         let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MAX_DESCRIPTORS))];
         let mut ancillary = RecvAncillaryBuffer::new(&mut space);
@@ -139,9 +146,8 @@ impl Hello {
         };
         for message in ancillary.drain() {
             if let RecvAncillaryMessage::ScmRights(descriptors) = message {
-                for descriptor in descriptors {
-                    self.descriptor.get_or_insert(descriptor);
-                }
+                let room = MAX_DESCRIPTORS - self.descriptors.len();
+                self.descriptors.extend(descriptors.take(room));
             }
         }
         Ok(Some(received))
@@ -178,6 +184,13 @@ mod tests {
         }
     }
 
+    fn files_hello(tokens: &[u64]) -> ClientHello {
+        ClientHello {
+            file_tokens: tokens.to_vec(),
+            ..hello(Purpose::Files)
+        }
+    }
+
     fn frame(hello: &ClientHello) -> Vec<u8> {
         let mut frame = Vec::new();
         encode_frame(hello, &mut frame).unwrap();
@@ -190,10 +203,10 @@ mod tests {
         near.receive()
     }
 
-    fn send_with_file(far: &UnixStream, bytes: &[u8], file: &File) {
-        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+    fn send_with_files(far: &UnixStream, bytes: &[u8], files: &[&File]) {
+        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(8))];
         let mut ancillary = SendAncillaryBuffer::new(&mut space);
-        let files = [file.as_fd()];
+        let files: Vec<_> = files.iter().map(AsFd::as_fd).collect();
         assert!(ancillary.push(SendAncillaryMessage::ScmRights(&files)));
         sendmsg(
             far,
@@ -220,26 +233,38 @@ mod tests {
     }
 
     #[test]
-    fn a_file_comes_with_the_first_byte() {
+    fn files_come_with_the_first_byte() {
         let (near, mut far) = pair();
-        let bytes = frame(&ClientHello {
-            file_token: 9,
-            ..hello(Purpose::File)
-        });
+        let bytes = frame(&files_hello(&[8, 9]));
         let path = crate::test_files::TestFile::new("handed");
         std::fs::write(path.path(), "text").unwrap();
-        send_with_file(&far, &bytes[..1], &File::open(path.path()).unwrap());
+        let handed = File::open(path.path()).unwrap();
+        let other = File::open("/dev/null").unwrap();
+        send_with_files(&far, &bytes[..1], &[&other, &handed]);
         let Ok(Greeting::Incomplete(near)) = near.receive() else {
             panic!()
         };
         far.write_all(&bytes[1..]).unwrap();
-        let Ok(Greeting::File(9, file, socket)) = near.receive() else {
+        let Ok(Greeting::Files(mut files, socket)) = near.receive() else {
             panic!()
         };
+        let (token, file) = files.pop().unwrap();
+        assert_eq!((token, files[0].0), (9, 8));
         let mut text = String::new();
         File::from(file).read_to_string(&mut text).unwrap();
         assert_eq!(text, "text");
         assert_eq!(socket.send(&[0]).unwrap(), 1);
+    }
+
+    #[test]
+    fn each_file_has_a_token_and_each_token_a_file() {
+        let file = File::open("/dev/null").unwrap();
+        for (tokens, files) in [(0, 0), (1, 0), (0, 1), (2, 1), (1, 2), (5, 5), (8, 8)] {
+            let (near, far) = pair();
+            let tokens: Vec<u64> = (1..=tokens).collect();
+            send_with_files(&far, &frame(&files_hello(&tokens)), &vec![&file; files]);
+            assert!(near.receive().is_err(), "{tokens:?} with {files}");
+        }
     }
 
     #[test]
@@ -256,7 +281,7 @@ mod tests {
         assert!(matches!(greet(&frame(&named)), Ok(Greeting::Stream(..))));
         let unnamed = ClientHello {
             stream: Some(StreamHello::default()),
-            ..named
+            ..named.clone()
         };
         assert!(greet(&frame(&unnamed)).is_err());
         assert!(greet(&frame(&hello(Purpose::Stream))).is_err());
@@ -284,7 +309,7 @@ mod tests {
 
     #[test]
     fn nonsense_is_refused() {
-        assert!(greet(&frame(&hello(Purpose::File))).is_err());
+        assert!(greet(&frame(&hello(Purpose::Files))).is_err());
         assert!(greet(&frame(&hello(Purpose::Unspecified))).is_err());
         assert!(
             greet(&frame(&ClientHello {

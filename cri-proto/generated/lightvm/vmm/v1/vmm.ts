@@ -26,10 +26,10 @@ export const protobufFileName = "lightvm/vmm/v1/vmm.proto";
  *   ATTACH   raw bytes of one stdio stream of a container's first process, which must run. Output
  *            is a copy of what goes into the log from now on; any number may be attached, and the
  *            slowest slows the container. Closed at once when there is no such stream.
- *   FILE     carries one open file descriptor (SCM_RIGHTS, on the hello's first byte). The VMM
- *            answers with one byte 0 once it holds the descriptor under `file_token`; a later
- *            request consumes it by that token. The VMM can open nothing by itself: every file
- *            that it works with has been handed to it this way.
+ *   FILES    carries open file descriptors, four at most (SCM_RIGHTS, on the hello's first byte).
+ *            The VMM answers with one byte 0 once it holds each under the token of its place in
+ *            `file_tokens`; a later request consumes it by that token. The VMM can open nothing by
+ *            itself: every file that it works with has been handed to it this way.
  *
  * Framing of messages: a four-byte little-endian length, then that many bytes of protobuf; at
  * most 4 MiB.
@@ -41,8 +41,8 @@ export interface ClientHello {
   stream:
     | StreamHello
     | undefined;
-  /** for FILE; unique within this VMM's life, not 0 */
-  fileToken: bigint;
+  /** for FILES; unique within this VMM's life, not 0 */
+  fileTokens: bigint[];
   /** for ATTACH to STDIN: with it, the container's ends */
   endsStdin: boolean;
 }
@@ -51,7 +51,7 @@ export const ClientHello_Purpose = {
   PURPOSE_UNSPECIFIED: 0,
   PURPOSE_CONTROL: 1,
   PURPOSE_STREAM: 2,
-  PURPOSE_FILE: 3,
+  PURPOSE_FILES: 3,
   PURPOSE_ATTACH: 4,
   UNRECOGNIZED: -1,
 } as const;
@@ -62,7 +62,7 @@ export namespace ClientHello_Purpose {
   export type PURPOSE_UNSPECIFIED = typeof ClientHello_Purpose.PURPOSE_UNSPECIFIED;
   export type PURPOSE_CONTROL = typeof ClientHello_Purpose.PURPOSE_CONTROL;
   export type PURPOSE_STREAM = typeof ClientHello_Purpose.PURPOSE_STREAM;
-  export type PURPOSE_FILE = typeof ClientHello_Purpose.PURPOSE_FILE;
+  export type PURPOSE_FILES = typeof ClientHello_Purpose.PURPOSE_FILES;
   export type PURPOSE_ATTACH = typeof ClientHello_Purpose.PURPOSE_ATTACH;
   export type UNRECOGNIZED = typeof ClientHello_Purpose.UNRECOGNIZED;
 }
@@ -436,7 +436,7 @@ export interface JournalRecord {
 }
 
 function createBaseClientHello(): ClientHello {
-  return { purpose: 0, stream: undefined, fileToken: 0n, endsStdin: false };
+  return { purpose: 0, stream: undefined, fileTokens: [], endsStdin: false };
 }
 
 export const ClientHello: MessageFns<ClientHello> = {
@@ -447,11 +447,15 @@ export const ClientHello: MessageFns<ClientHello> = {
     if (message.stream !== undefined) {
       StreamHello.encode(message.stream, writer.uint32(18).fork()).join();
     }
-    if (message.fileToken !== 0n) {
-      if (BigInt.asUintN(64, message.fileToken) !== message.fileToken) {
-        throw new globalThis.Error("value provided for field message.fileToken of type uint64 too large");
+    if (message.fileTokens.length !== 0) {
+      writer.uint32(26).fork();
+      for (const v of message.fileTokens) {
+        if (BigInt.asUintN(64, v) !== v) {
+          throw new globalThis.Error("a value provided in array field fileTokens of type uint64 is too large");
+        }
+        writer.uint64(v);
       }
-      writer.uint32(24).uint64(message.fileToken);
+      writer.join();
     }
     if (message.endsStdin !== false) {
       writer.uint32(32).bool(message.endsStdin);
@@ -489,12 +493,22 @@ export const ClientHello: MessageFns<ClientHello> = {
             continue;
           }
           case 3: {
-            if (tag !== 24) {
-              break;
+            if (tag === 24) {
+              message.fileTokens.push(reader.uint64() as bigint);
+
+              continue;
             }
 
-            message.fileToken = reader.uint64() as bigint;
-            continue;
+            if (tag === 26) {
+              const end2 = reader.uint32() + reader.pos;
+              while (reader.pos < end2) {
+                message.fileTokens.push(reader.uint64() as bigint);
+              }
+
+              continue;
+            }
+
+            break;
           }
           case 4: {
             if (tag !== 32) {
@@ -525,7 +539,7 @@ export const ClientHello: MessageFns<ClientHello> = {
     message.stream = (object.stream !== undefined && object.stream !== null)
       ? StreamHello.fromPartial(object.stream)
       : undefined;
-    message.fileToken = (object.fileToken !== undefined && object.fileToken !== null) ? BigInt(object.fileToken) : 0n;
+    message.fileTokens = object.fileTokens?.map((e) => BigInt(e)) || [];
     message.endsStdin = object.endsStdin ?? false;
     return message;
   },
