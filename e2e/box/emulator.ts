@@ -6,7 +6,8 @@ import { debianFolder, runInDebian } from "../../native/build/debian-folder.ts";
 import { makePortable, portableCommand } from "./portable.ts";
 
 const PROGRAM = "qemu-system-x86_64";
-const PATCH = "injected-interrupt.patch";
+/** Each corrects one fault of the emulation, and says which. */
+const PATCHES = ["injected-interrupt.patch", "lost-flags.patch", "lost-interrupt.patch"];
 
 /** What QEMU is built with and from; and the firmware that it loads, which Debian builds apart. */
 const PACKAGES = [
@@ -27,7 +28,7 @@ apt-get update -qq
 cd /build
 apt-get source -qq --download-only qemu
 dpkg-source --no-check -x qemu_*.dsc source
-patch -d source -p1 </emulator/${PATCH}
+cat ${PATCHES.map((patch) => `/emulator/${patch}`).join(" ")} | patch -d source -p1
 mkdir make && cd make
 ../source/configure ${CONFIGURE}
 nice ninja -j "$(nproc)" ${PROGRAM}
@@ -37,15 +38,15 @@ cp -L /usr/share/qemu/*_dma.bin /usr/share/qemu/kvmvapic.bin /usr/share/seabios/
 `;
 
 /**
- * The words that start QEMU: Debian 12's, whatever release the host has, with one fault of its
+ * The words that start QEMU: Debian 12's, whatever release the host has, with some faults of its
  * emulation corrected. Its later releases emulate Xen too, but cannot count instructions (Xen finds no
- * timer), and have the fault.
+ * timer), and have the first of the faults.
  */
 export async function emulator(): Promise<string[]> {
   const ours = join(import.meta.dirname, "emulator");
   const root = await debianFolder("bookworm", PACKAGES);
-  const patch = await readFile(join(ours, PATCH));
-  const directory = await cached("qemu", [root, BUILD, patch], async (scratch) => {
+  const patches = await Promise.all(PATCHES.map((patch) => readFile(join(ours, patch))));
+  const directory = await cached("qemu", [root, BUILD, ...patches], async (scratch) => {
     const build = join(scratch, "build");
     await mkdir(build);
     const binds = [
