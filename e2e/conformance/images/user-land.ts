@@ -43,6 +43,8 @@ http {
 }
 
 const HTTPD_MODULES = ["mpm_event", "authz_core", "dir"];
+/** The C library loads it by name when a thread ends; without it, it ends the process. */
+const UNWINDER = "/usr/lib/x86_64-linux-gnu/libgcc_s.so.1";
 
 /** Apache's server under the name that its own image gives it, with its log on standard error. */
 export async function httpd(folder: string): Promise<readonly LayerEntry[]> {
@@ -60,7 +62,7 @@ export async function httpd(folder: string): Promise<readonly LayerEntry[]> {
     "DirectoryIndex index.html\n",
   ].join("\n");
   return [
-    ...(await filesOf(folder, ["/usr/sbin/apache2", ...HTTPD_MODULES.map(path)])),
+    ...(await filesOf(folder, ["/usr/sbin/apache2", UNWINDER, ...HTTPD_MODULES.map(path)])),
     hardLink("usr/sbin/httpd", "usr/sbin/apache2"),
     directory("etc/apache2"),
     file("etc/apache2/apache2.conf", settings),
