@@ -64,6 +64,8 @@ const RUN_IN = 20;
 const WARM_UP = 1;
 /** Until what a create leaves to be done is done; milliseconds. */
 const SETTLE_MS = 2000;
+/** Until what a destroyed VM leaves to Xen and dom0 is done: its end is no part of the next one's start. */
+const AFTERMATH_MS = 200;
 
 const tinyx = new BareToolstack("tinyx");
 const noop = new BareToolstack("noop");
@@ -73,6 +75,7 @@ async function sampleLevel(kind: GuestKind, level: LevelSample["level"], samples
   const creates: Steps[] = [];
   for (let i = 0; i < WARM_UP + samples; i++) {
     await bare.keep(level === "none" ? undefined : level);
+    await delay(AFTERMATH_MS);
     const { vm, steps } = await bare.make();
     await vm.destroy();
     if (i >= WARM_UP) creates.push(level === "none" ? steps : requireTaken(steps, level));
