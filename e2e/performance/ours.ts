@@ -6,9 +6,8 @@ import { daemonSettings, type PoolOfOne } from "./daemon-settings.ts";
 import type { Plans } from "./images.ts";
 import type { PodPlan, PodTimes } from "./probe/pod.ts";
 import { Probe } from "./probe.ts";
-import { repeat } from "./progress.ts";
+import { repeat, say } from "./progress.ts";
 import { requireTaken } from "./report/steps.ts";
-import { untilWaiting } from "./waiting-shell.ts";
 
 /** Host memory that one pod took, bytes. */
 export interface PodMemory {
@@ -30,7 +29,7 @@ export interface OurPods {
   readonly noop: readonly PodTimes[];
 }
 
-/** The first of each kind finds caches cold and is not counted. */
+/** The first of each kind finds caches cold, its client's too, and is not counted. */
 export const WARM_UP = 1;
 /**
  * Pods before those from a pool: it learns from them what is wanted, and Node compiles what is run often. As
@@ -89,21 +88,11 @@ export async function measurePods(
   await start("bridge");
   const memory = await repeat("pod", times, (i) => samplePodMemory(box, `m${i}`, busybox.image));
   const cold = await probe.life(busybox, { pods: times, execs: EXECS });
-  const booted = await fromShells(
-    { box, daemon, probe, network: "bridge" },
-    busybox,
-    "booted",
-    times,
-  );
+  const booted = await fromShells({ daemon, probe, network: "bridge" }, busybox, "booted", times);
   await daemon.end();
   // Anew: what a pool has learnt from other pods would fill it.
   await start("still");
-  const prepared = await fromShells(
-    { box, daemon, probe, network: "still" },
-    noop,
-    "prepared",
-    times,
-  );
+  const prepared = await fromShells({ daemon, probe, network: "still" }, noop, "prepared", times);
   await daemon.end();
   return {
     memory: memory.slice(WARM_UP),
@@ -114,7 +103,6 @@ export async function measurePods(
 }
 
 interface Stage {
-  readonly box: Box;
   readonly daemon: Daemon;
   readonly probe: Probe;
   readonly network: "bridge" | "still";
@@ -122,7 +110,7 @@ interface Stage {
 
 /** Pods that take shells of this level, one after the other. */
 async function fromShells(
-  { box, daemon, probe, network }: Stage,
+  { daemon, probe, network }: Stage,
   plan: PodPlan,
   level: NonNullable<PoolOfOne>,
   times: number,
@@ -130,12 +118,9 @@ async function fromShells(
   const execs = plan.command.length > 0 ? EXECS : 0;
   await daemon.reload(daemonSettings(level, network));
   await probe.life(plan, { pods: plan.vm.unikernel ? RUN_IN_QUICK : RUN_IN, execs });
-  const lives = await repeat(`${level} shell`, times, async () => {
-    await untilWaiting(box, plan.vm, level);
-    return await probe.life(plan, { pods: 1, execs });
-  });
+  say(`${times} pods from ${level} shells`);
+  const all = await probe.life(plan, { pods: times, execs, from: level });
   await daemon.reload(daemonSettings(undefined, network));
-  const all = lives.flat();
   for (const { steps } of all) requireTaken(steps[0] ?? [], level);
   return all;
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { Box } from "../box/box.ts";
 import type { Crowd, Filled } from "./probe/crowd.ts";
-import type { ProbeRequest } from "./probe/main.ts";
+import type { Lives, ProbeRequest } from "./probe/main.ts";
 import type { PodPlan, PodTimes } from "./probe/pod.ts";
 import { BoxProgram } from "./program.ts";
 
@@ -35,7 +35,7 @@ export class Probe {
   }
 
   /** Pods one after the other, each through its life. */
-  async life(plan: PodPlan, options: { pods: number; execs: number }): Promise<PodTimes[]> {
+  async life(plan: PodPlan, options: Lives): Promise<PodTimes[]> {
     return await this.#ask({ do: "life", plan, ...options });
   }
 

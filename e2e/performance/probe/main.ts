@@ -2,14 +2,25 @@
 // Runs in the box and speaks the CRI as kubelet does, to whichever runtime listens: so the same
 // client, with the same overhead, measures ours and the peer. One JSON document in, one out.
 import { readFileSync } from "node:fs";
+import type { ShellLevel } from "../../../src/toolstack/shell-record.ts";
 import { Cri } from "./cri.ts";
 import { empty, fill, look, type RuntimeProcesses } from "./crowd.ts";
-import { type PodPlan, timePod } from "./pod.ts";
+import { type PodPlan, type PodTimes, timePod } from "./pod.ts";
+import { untilWaiting } from "./waiting-shell.ts";
+
+/** Pods one after the other, each through its life. */
+export interface Lives {
+  readonly pods: number;
+  /** Commands in each. */
+  readonly execs: number;
+  /** Of a pool of one: each pod waits until such a shell waits for it, which is not its time. */
+  readonly from?: ShellLevel;
+}
 
 /** What the probe is told on its standard input. */
 export type ProbeRequest =
-  /** Pods one after the other, each through its life. Answer: PodTimes[]. */
-  | { readonly do: "life"; readonly plan: PodPlan; readonly pods: number; readonly execs: number }
+  /** Answer: PodTimes[]. */
+  | ({ readonly do: "life"; readonly plan: PodPlan } & Lives)
   /** Pods side by side, that stay. Answer: Filled. */
   | { readonly do: "fill"; readonly plan: PodPlan; readonly pods: number }
   /** What those cost. Answer: Crowd. */
@@ -19,14 +30,8 @@ export type ProbeRequest =
 
 async function probe(cri: Cri, request: ProbeRequest): Promise<unknown> {
   switch (request.do) {
-    case "life": {
-      const all: unknown[] = [];
-      for (let i = 0; i < request.pods; i++) {
-        const options = { name: `life-${i}`, execs: request.execs };
-        all.push(await timePod(cri, request.plan, options));
-      }
-      return all;
-    }
+    case "life":
+      return await live(cri, request.plan, request);
     case "fill":
       return await fill(cri, request.plan, request.pods);
     case "look":
@@ -34,6 +39,15 @@ async function probe(cri: Cri, request: ProbeRequest): Promise<unknown> {
     case "empty":
       return await empty(cri);
   }
+}
+
+async function live(cri: Cri, plan: PodPlan, { pods, execs, from }: Lives): Promise<PodTimes[]> {
+  const all: PodTimes[] = [];
+  for (let i = 0; i < pods; i++) {
+    if (from !== undefined) await untilWaiting(cri, { vm: plan.vm, level: from });
+    all.push(await timePod(cri, plan, { name: `life-${i}`, execs }));
+  }
+  return all;
 }
 
 const [socket] = process.argv.slice(2);
