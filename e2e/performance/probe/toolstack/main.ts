@@ -59,7 +59,7 @@ export interface ToolstackReport {
 }
 
 /** Creates of both kinds before anything is measured: Node compiles what is run often, as on any node. */
-const RUN_IN = 20;
+const RUN_IN = 60;
 /** The first create of each kind finds caches cold and is not counted. */
 const WARM_UP = 1;
 /** Until what a create leaves to be done is done; milliseconds. */
