@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { type handleUnaryCall, type ServiceError, status } from "@grpc/grpc-js";
-import { describeError, type ErrorCode, LightvmError } from "../shared/errors.ts";
+import { describeError, type ErrorCode, firstError, LightvmError } from "../shared/errors.ts";
 import type { Logger } from "../shared/logger.ts";
 
 const STATUS: Record<ErrorCode, status> = {
@@ -68,6 +68,7 @@ function subjectOf(request: unknown): Record<string, unknown> {
 
 /** The status and the whole chain of messages, which is printed once: here. */
 export function toStatus(error: unknown): Pick<ServiceError, "code" | "details"> {
-  const code = error instanceof LightvmError ? STATUS[error.code] : status.INTERNAL;
+  const first = firstError(error);
+  const code = first instanceof LightvmError ? STATUS[first.code] : status.INTERNAL;
   return { code, details: describeError(error).slice(0, MAX_MESSAGE_LENGTH) };
 }

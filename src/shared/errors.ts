@@ -44,8 +44,19 @@ export class LightvmError extends Error {
   }
 }
 
-/** The error's message followed by its causes', outermost first, each once: "a: b: c". */
+/** What went wrong first: where an undo has failed after it, `using` throws the two as one. */
+export function firstError(error: unknown): unknown {
+  return error instanceof SuppressedError ? firstError(error.suppressed) : error;
+}
+
+/**
+ * The error's message followed by its causes', outermost first, each once: "a: b: c"; and then what
+ * went wrong when it was undone.
+ */
 export function describeError(error: unknown): string {
+  if (error instanceof SuppressedError) {
+    return `${describeError(error.suppressed)}; and then: ${describeError(error.error)}`;
+  }
   const parts: string[] = [];
   for (let current: unknown = error; current !== undefined && current !== null; ) {
     const message = current instanceof Error ? current.message : String(current);
