@@ -19,5 +19,8 @@ export async function upInVirtualTime(
   const { code, stderr } = await box.exec(MEMORY_FOR_DISK);
   if (code === 0) return box;
   await box.down();
-  throw new LightvmError("unavailable", `no memory for a disk in the box: ${stderr} (code ${code})`);
+  throw new LightvmError(
+    "unavailable",
+    `no memory for a disk in the box: ${stderr} (code ${code})`,
+  );
 }
