@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { closeSync, fstatSync, openSync } from "node:fs";
 import { beforeEach, expect, it } from "vitest";
-import { type FileSender, handToVmm } from "./vmm-files.ts";
+import { type FileSender, handAllToVmm, handToVmm } from "./vmm-files.ts";
 
 let sent: (readonly number[])[];
 let answer: Promise<void>;
@@ -57,4 +57,11 @@ it("closes what it has opened when the VMM takes nothing, or a file is missing",
     message: "cannot open /does/not/exist",
   });
   expect(sent).toHaveLength(1);
+});
+
+it("opens nothing when there are more files than a message carries", async () => {
+  const five = Array.from({ length: 5 }, () => ({ path: "/does/not/exist", flags: "r" }));
+  const handing = handAllToVmm(sender, "socket", five, wait);
+  await expect(handing).rejects.toThrow("it takes 4 at a time");
+  expect(sent).toEqual([]);
 });

@@ -35,6 +35,9 @@ export interface DescriptorToHand {
 
 export type FileToHand = PathToHand | DescriptorToHand;
 
+/** What one message can carry (vmm.proto, FILES). */
+const MAX_FILES = 4;
+
 type Wait = WaitOptions & { timeoutMs: number };
 
 /**
@@ -48,12 +51,9 @@ export async function handToVmm<Name extends string>(
   files: Readonly<Record<Name, FileToHand | undefined>>,
   wait: Wait,
 ): Promise<Record<Name, bigint>> {
-  const names = Object.keys(files) as Name[];
-  const given = names.filter((name) => files[name] !== undefined);
-  const listed = Object.values<FileToHand | undefined>(files).filter((file) => file !== undefined);
-  const tokens = listed.length === 0 ? [] : await handAllToVmm(sender, socketPath, listed, wait);
-  const tokenOf = (name: Name) => tokens[given.indexOf(name)] ?? 0n;
-  return Object.fromEntries(names.map((name) => [name, tokenOf(name)])) as Record<Name, bigint>;
+  const tokens = await handAllToVmm(sender, socketPath, Object.values(files), wait);
+  const named = Object.keys(files).map((name, index) => [name, tokens[index]]);
+  return Object.fromEntries(named) as Record<Name, bigint>;
 }
 
 /** The same for one file. */
@@ -70,21 +70,27 @@ export async function handOneToVmm(
 export async function handAllToVmm(
   sender: FileSender,
   socketPath: string,
-  files: readonly FileToHand[],
+  files: readonly (FileToHand | undefined)[],
   wait: Wait,
 ): Promise<bigint[]> {
-  const what = `handing ${files.map(nameOf).join(", ")} to the VMM`;
+  const given = files.filter((file) => file !== undefined);
+  const what = `handing ${given.map(nameOf).join(", ")} to the VMM`;
+  if (given.length > MAX_FILES) {
+    throw new LightvmError("internal", `${what}: it takes ${MAX_FILES} at a time`);
+  }
   throwIfCancelled(wait.signal, what);
+  const tokens = files.map((file) => (file === undefined ? 0n : newToken()));
+  if (given.length === 0) return tokens;
   using opened = new DisposableStack();
-  const fds = files.map((file) =>
+  const fds = given.map((file) =>
     "fd" in file ? file.fd : opened.adopt(openFile(file), closeSync),
   );
-  const fileTokens = files.map(newToken);
+  const fileTokens = tokens.filter((token) => token !== 0n);
   const hello = encodeHello({ purpose: ClientHello_Purpose.PURPOSE_FILES, fileTokens });
   // The sender keeps the deadline: the descriptors must stay open as long as it works.
   await waitFor(sender.sendFiles(socketPath, hello, fds, wait.timeoutMs), what, {});
   throwIfCancelled(wait.signal, what);
-  return fileTokens;
+  return tokens;
 }
 
 function nameOf(file: FileToHand): string {
