@@ -2,11 +2,16 @@
 // Runs in the box and speaks the CRI as kubelet does, to whichever runtime listens: so the same
 // client, with the same overhead, measures ours and the peer. One JSON document in, one out.
 import { readFileSync } from "node:fs";
+import type { PoolMetrics } from "../../../src/toolstack/pool/metrics.ts";
 import type { ShellLevel } from "../../../src/toolstack/shell-record.ts";
+import { call } from "../../../test/harness/cri-call.ts";
 import { Cri } from "./cri.ts";
 import { empty, fill, look, type RuntimeProcesses } from "./crowd.ts";
 import { type PodPlan, type PodTimes, timePod } from "./pod.ts";
-import { untilWaiting } from "./waiting-shell.ts";
+import { untilHoldsOnly } from "./pool-contents.ts";
+
+/** How often a pool that is being filled is looked at; milliseconds. */
+const LOOK_MS = 1000;
 
 /** Pods one after the other, each through its life. */
 export interface Lives {
@@ -41,10 +46,20 @@ async function probe(cri: Cri, request: ProbeRequest): Promise<unknown> {
   }
 }
 
+/** What waits in lightvmd's pool. */
+async function poolOf({ runtime }: Cri): Promise<PoolMetrics> {
+  const { info } = await call(runtime, runtime.status, { verbose: true });
+  const { pool } = JSON.parse(info["lightvm"] ?? "{}") as { pool?: PoolMetrics };
+  if (pool === undefined) throw new Error("the runtime tells nothing of a pool");
+  return pool;
+}
+
 async function live(cri: Cri, plan: PodPlan, { pods, execs, from }: Lives): Promise<PodTimes[]> {
   const all: PodTimes[] = [];
   for (let i = 0; i < pods; i++) {
-    if (from !== undefined) await untilWaiting(cri, { vm: plan.vm, level: from });
+    if (from !== undefined) {
+      await untilHoldsOnly({ vm: plan.vm, level: from }, LOOK_MS, async () => await poolOf(cri));
+    }
     all.push(await timePod(cri, plan, { name: `life-${i}`, execs }));
   }
   return all;

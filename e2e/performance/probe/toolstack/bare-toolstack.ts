@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { randomBytes } from "node:crypto";
 import { mkdirSync } from "node:fs";
-import { setTimeout as delay } from "node:timers/promises";
 import { parseConfig } from "../../../../src/shared/config.ts";
 import { createLogger } from "../../../../src/shared/logger.ts";
 import { loadAddon } from "../../../../src/shared/native-addon.ts";
@@ -14,12 +13,11 @@ import { NativeVolumeHost } from "../../../../src/toolstack/native-volume-host.t
 import type { BreakdownStep, PodVm } from "../../../../src/toolstack/pod-vm.ts";
 import type { ShellLevel } from "../../../../src/toolstack/shell-record.ts";
 import type { Steps } from "../../report/steps.ts";
-import { holdsOnly } from "../pool-contents.ts";
+import { untilHoldsOnly } from "../pool-contents.ts";
 
 const MIB = 2 ** 20;
 /** How often a pool that is being filled is looked at, and how long; milliseconds. */
 const LOOK_MS = 50;
-const FILLED_MS = 300_000;
 
 /** What boots in a VM: our Linux with its agent, or the least unikernel. */
 export type GuestKind = "tinyx" | "noop";
@@ -126,14 +124,7 @@ export class BareToolstack {
   async #untilWaiting(level: ShellLevel | undefined): Promise<void> {
     const unikernel = this.#kind === "noop";
     const vm = { vcpus: 1, memoryBytes: MEMORY_BYTES[this.#kind], unikernel };
-    const deadline = performance.now() + FILLED_MS;
-    while (!holdsOnly({ vm, level }, this.toolstack.pool())) {
-      if (performance.now() > deadline) {
-        const held = JSON.stringify(this.toolstack.pool());
-        throw new Error(`the pool is to hold ${level ?? "nothing"} alone, and holds ${held}`);
-      }
-      await delay(LOOK_MS);
-    }
+    await untilHoldsOnly({ vm, level }, LOOK_MS, async () => this.toolstack.pool());
   }
 
   #configWith(pool: object) {
