@@ -13,9 +13,9 @@ use lightvm_devices::test_support::{Guest, REGION, SLOTS};
 use lightvm_devices::{BusError, DeviceId, Entropy, Event, Sysctl};
 use vm_memory::{AtomicAccess, Bytes, GuestAddress};
 
-const PAGE: u32 = 4096;
+const PAGE: usize = 4096;
 /// Bytes of the device page and of all control pages.
-const PAGES: u32 = (1 + SLOTS as u32) * PAGE;
+const PAGES: usize = (1 + SLOTS) * PAGE;
 const MAX_STEPS: usize = 256;
 
 #[derive(Arbitrary, Debug)]
@@ -88,7 +88,7 @@ fn take(step: &Step, guest: &mut Guest, ledger: &mut Ledger) {
                 ledger.asked_back.insert(id);
             }
         }
-        Step::Write { offset, value } => store(guest, (u32::from(offset) % PAGES) & !3, value),
+        Step::Write { offset, value } => store(guest, (usize::from(offset) % PAGES) & !3, value),
         Step::Request {
             slot,
             status,
@@ -96,10 +96,10 @@ fn take(step: &Step, guest: &mut Guest, ledger: &mut Ledger) {
         } => ask(guest, slot_of(slot), status.into(), flags.into()),
         Step::TakeFeatures { slot } => {
             let page = control(slot_of(slot));
-            let offered: u64 = load(guest, page + offset_of!(ControlPage, back.features) as u32);
+            let offered: u64 = load(guest, page + offset_of!(ControlPage, back.features));
             store(
                 guest,
-                page + offset_of!(ControlPage, front.features) as u32,
+                page + offset_of!(ControlPage, front.features),
                 offered,
             );
         }
@@ -114,17 +114,17 @@ fn take(step: &Step, guest: &mut Guest, ledger: &mut Ledger) {
 }
 
 /// Where a slot's control page is in the region; the guest may have written elsewhere where that is.
-fn control(slot: usize) -> u32 {
-    (1 + slot as u32) * PAGE
+fn control(slot: usize) -> usize {
+    (1 + slot) * PAGE
 }
 
-fn load<T: AtomicAccess>(guest: &Guest, offset: u32) -> T {
-    let at = GuestAddress(REGION + u64::from(offset));
+fn load<T: AtomicAccess>(guest: &Guest, offset: usize) -> T {
+    let at = GuestAddress(REGION + offset as u64);
     guest.memory.load(at, Ordering::Acquire).expect("RAM")
 }
 
-fn store<T: AtomicAccess>(guest: &Guest, offset: u32, value: T) {
-    let at = GuestAddress(REGION + u64::from(offset));
+fn store<T: AtomicAccess>(guest: &Guest, offset: usize, value: T) {
+    let at = GuestAddress(REGION + offset as u64);
     let stored = guest.memory.store(value, at, Ordering::Release);
     stored.expect("RAM");
 }
@@ -132,35 +132,27 @@ fn store<T: AtomicAccess>(guest: &Guest, offset: u32, value: T) {
 /// A request that nobody may be there to answer.
 fn ask(guest: &mut Guest, slot: usize, status: u32, flags: u32) {
     let page = control(slot);
-    let request = page + offset_of!(ControlPage, front.request) as u32;
+    let request = page + offset_of!(ControlPage, front.request);
     let number: u32 = load(guest, request);
-    store(
-        guest,
-        page + offset_of!(ControlPage, front.status) as u32,
-        status,
-    );
-    store(
-        guest,
-        page + offset_of!(ControlPage, front.flags) as u32,
-        flags,
-    );
+    store(guest, page + offset_of!(ControlPage, front.status), status);
+    store(guest, page + offset_of!(ControlPage, front.flags), flags);
     store(guest, request, number.wrapping_add(1));
     guest.bus.doorbell(slot);
 }
 
 /// The first queue, with its three parts one page after the other.
 fn describe(guest: &Guest, slot: usize, size: u16, address: u64) {
-    let queue = control(slot) + offset_of!(ControlPage, front.queues) as u32;
-    store(guest, queue + offset_of!(Queue, size) as u32, size);
-    store(guest, queue + offset_of!(Queue, enabled) as u32, 1_u16);
+    let queue = control(slot) + offset_of!(ControlPage, front.queues);
+    store(guest, queue + offset_of!(Queue, size), size);
+    store(guest, queue + offset_of!(Queue, enabled), 1_u16);
     let parts = [
         offset_of!(Queue, descriptors),
         offset_of!(Queue, driver),
         offset_of!(Queue, device),
     ];
     for (number, part) in parts.into_iter().enumerate() {
-        let at = address + number as u64 * u64::from(PAGE);
-        store(guest, queue + part as u32, at);
+        let at = address + (number * PAGE) as u64;
+        store(guest, queue + part, at);
     }
 }
 
