@@ -58,7 +58,7 @@ function creation({ pods, toolstack, xl }: Seen): Figures {
         unit: "vms",
         goal: 2.3,
         ...peer(xlNoop),
-        note: "the same in lightvmd, where a thread makes the pod's network namespace meanwhile, on the one CPU",
+        note: "the same in lightvmd, where a network namespace waits for the pod",
       },
     );
   if (toolstack === undefined) return inPod === undefined ? {} : { "P1 pod": inPod };
