@@ -38,25 +38,39 @@ impl Console {
         while !bytes.is_empty() {
             bytes = &bytes[self.put(bytes)..];
             notify(self.port);
-            if bytes.is_empty() {
+            if bytes.is_empty() || !self.wait() {
                 return;
-            }
-            let Some(channels) = &self.channels else {
-                return;
-            };
-            if !channels.take(self.port) {
-                channels.wait(&[self.port], None);
             }
         }
     }
 
+    /// Returns when all that was printed has been read.
+    pub fn flush(&self) {
+        while self.waiting() > 0 && self.wait() {}
+    }
+
+    /// Sleeps until the other side has read something; false when that can't be waited for.
+    fn wait(&self) -> bool {
+        let Some(channels) = &self.channels else {
+            return false;
+        };
+        if !channels.take(self.port) {
+            channels.wait(&[self.port], None);
+        }
+        true
+    }
+
+    /// Bytes that have been printed and not been read.
+    fn waiting(&self) -> u32 {
+        let produced: u32 = self.ring.load(OUT_PRODUCED);
+        produced.wrapping_sub(self.ring.load(OUT_CONSUMED))
+    }
+
     /// Puts into the ring what there is room for, and tells how much.
     fn put(&self, bytes: &[u8]) -> usize {
-        let produced: u32 = self.ring.load(OUT_PRODUCED);
-        let waiting = produced.wrapping_sub(self.ring.load(OUT_CONSUMED));
-        let room = OUT_SIZE.saturating_sub(waiting) as usize;
+        let room = OUT_SIZE.saturating_sub(self.waiting()) as usize;
         let fitting = &bytes[..bytes.len().min(room)];
-        let mut end = produced;
+        let mut end: u32 = self.ring.load(OUT_PRODUCED);
         for byte in fitting {
             self.ring.store(OUT + (end % OUT_SIZE) as usize, *byte);
             end = end.wrapping_add(1);

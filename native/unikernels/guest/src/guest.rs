@@ -72,6 +72,13 @@ impl Guest {
         }
     }
 
+    /// Returns when all that was printed has been read.
+    pub fn flush(&self) {
+        if let Some(console) = &self.console {
+            console.flush();
+        }
+    }
+
     /// Sleeps until one of `ports` is rung, the VMM asks for something, or the time has come. At most
     /// three ports.
     pub fn wait(&mut self, ports: &[u32], deadline: Option<SystemTime>) -> Woken {

@@ -33,6 +33,8 @@ fn main(start: &StartInfo) -> ! {
     let mut random = Random::new(seed);
     let devices = Devices::of(guest.region());
     guest.print(format_args!("hostile: {} devices\n", devices.len()));
+    // One of the attacks is on the console's ring: what is still in it would be lost.
+    guest.flush();
     loop {
         let attack = random.choose(&ATTACKS);
         attack(&devices, &mut random);

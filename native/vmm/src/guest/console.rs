@@ -43,18 +43,18 @@ impl Console {
     pub(super) fn drain(&mut self, logs: &mut ContainerLogs, report: &mut Report) -> bool {
         let Some(output) = &mut self.output else {
             let mut bytes = Vec::new();
-            let drained = self.ring.drain(&mut bytes);
+            let drained = drain(&mut self.ring, &mut bytes, report);
             if let Err(error) = self.boot_log.append(&bytes) {
                 report.line(format_args!("cannot write the boot log: {error}"));
             }
-            return drained.ring;
+            return drained;
         };
         if !output.pass_on(logs, report) {
             return false;
         }
-        let drained = self.ring.drain(&mut output.waiting);
+        let drained = drain(&mut self.ring, &mut output.waiting, report);
         output.pass_on(logs, report);
-        drained.ring
+        drained
     }
 
     /// The guest is gone: writes down the line that it has not ended.
@@ -68,6 +68,17 @@ impl Console {
             logs.finish(container_id, lines, report);
         }
     }
+}
+
+/// Takes what the guest has printed; true when the guest must be rung.
+fn drain(ring: &mut ConsoleRing, sink: &mut Vec<u8>, report: &mut Report) -> bool {
+    let drained = ring.drain(sink);
+    if drained.lost {
+        report.line(format_args!(
+            "the guest's index of its console makes no sense: what it has printed is lost"
+        ));
+    }
+    drained.ring
 }
 
 impl Output {
