@@ -8,9 +8,11 @@ import type {
   PodSandboxStatsFilter as WirePodFilter,
 } from "../../cri-proto/generated/runtime/v1/stats.ts";
 import type {
+  FilesystemUsage,
   MemoryUsage,
   NetworkInterfaceUsage,
   NetworkUsage,
+  SwapUsage,
 } from "../../cri-proto/generated/runtime/v1/usage.ts";
 import type { ContainerStatsFilter, ContainerUsage } from "../service/container/stats.ts";
 import type { PodStatsFilter, PodUsage } from "../service/sandbox/stats.ts";
@@ -34,10 +36,14 @@ export function podStatsFilter(filter: WirePodFilter | undefined): PodStatsFilte
   return { id: filter?.id ?? "", labels: filter?.labelSelector ?? {} };
 }
 
-/** What a container uses. Its writable layer is in its VM, where kubelet finds no mount point. */
+/**
+ * What a container uses. Its writable layer is in its VM, where kubelet finds no mount point. Of a
+ * unikernel there is what Xen counts; what only a guest could count is left out, which is not 0.
+ */
 export function containerStatsMessage(usage: ContainerUsage): ContainerStats {
   const { account, at, container, nanoCores } = usage;
-  const { id, config } = container.metadata;
+  const { id, config, unikernel } = container.metadata;
+  const isCounted = unikernel === undefined;
   return {
     attributes: {
       id,
@@ -51,25 +57,17 @@ export function containerStatsMessage(usage: ContainerUsage): ContainerStats {
       usageNanoCores: nanoCores === undefined ? undefined : value(nanoCores),
       psi: undefined,
     },
-    memory: containerMemory(usage),
-    writableLayer: {
-      timestamp: at,
-      fsId: undefined,
-      usedBytes: value(account.writableLayerBytes),
-      inodesUsed: value(account.writableLayerInodes),
-    },
-    swap: {
-      timestamp: at,
-      swapAvailableBytes: value(0n),
-      swapUsageBytes: value(account.memorySwapBytes),
-    },
+    memory: containerMemory(usage, isCounted),
+    writableLayer: isCounted ? writableLayer(usage) : undefined,
+    swap: isCounted ? swap(usage) : undefined,
     io: undefined,
   };
 }
 
-/** What a pod uses: CPU time by Xen's account, everything else by the guest's. */
+/** What a pod uses: CPU time by Xen's account, everything else by the guest's, if there is one that counts. */
 export function podStatsMessage(usage: PodUsage): PodSandboxStats {
   const { at, containers, domain, guest, nanoCores, sandbox } = usage;
+  const isCounted = sandbox.unikernel === undefined;
   const { id, config } = sandbox.metadata;
   const { attempt, name, namespace, uid } = config;
   return {
@@ -86,9 +84,9 @@ export function podStatsMessage(usage: PodUsage): PodSandboxStats {
         usageNanoCores: nanoCores === undefined ? undefined : value(nanoCores),
         psi: undefined,
       },
-      memory: podMemory(usage),
-      network: network(at, guest.networks),
-      process: { timestamp: at, processCount: value(guest.guestProcesses) },
+      memory: podMemory(usage, isCounted),
+      network: isCounted ? network(at, guest.networks) : undefined,
+      process: isCounted ? { timestamp: at, processCount: value(guest.guestProcesses) } : undefined,
       containers: containers.map(containerStatsMessage),
       io: undefined,
     },
@@ -96,7 +94,24 @@ export function podStatsMessage(usage: PodUsage): PodSandboxStats {
   };
 }
 
-function containerMemory({ account, at }: ContainerUsage): MemoryUsage {
+function writableLayer({ account, at }: ContainerUsage): FilesystemUsage {
+  return {
+    timestamp: at,
+    fsId: undefined,
+    usedBytes: value(account.writableLayerBytes),
+    inodesUsed: value(account.writableLayerInodes),
+  };
+}
+
+function swap({ account, at }: ContainerUsage): SwapUsage {
+  return {
+    timestamp: at,
+    swapAvailableBytes: value(0n),
+    swapUsageBytes: value(account.memorySwapBytes),
+  };
+}
+
+function containerMemory({ account, at }: ContainerUsage, isCounted: boolean): MemoryUsage {
   const { memoryLimitBytes: limit, memoryWorkingSetBytes: workingSet } = account;
   return {
     timestamp: at,
@@ -104,13 +119,13 @@ function containerMemory({ account, at }: ContainerUsage): MemoryUsage {
     availableBytes: limit === 0n ? undefined : value(limit > workingSet ? limit - workingSet : 0n),
     usageBytes: value(account.memoryUsageBytes),
     rssBytes: value(account.memoryRssBytes),
-    pageFaults: value(account.pageFaults),
-    majorPageFaults: value(account.majorPageFaults),
+    pageFaults: isCounted ? value(account.pageFaults) : undefined,
+    majorPageFaults: isCounted ? value(account.majorPageFaults) : undefined,
     psi: undefined,
   };
 }
 
-function podMemory({ at, containers, guest }: PodUsage): MemoryUsage {
+function podMemory({ at, containers, guest }: PodUsage, isCounted: boolean): MemoryUsage {
   const { guestMemoryTotalBytes: total, guestMemoryAvailableBytes: available } = guest;
   const sum = (of: (usage: ContainerUsage) => bigint) =>
     containers.reduce((all, usage) => all + of(usage), 0n);
@@ -120,8 +135,8 @@ function podMemory({ at, containers, guest }: PodUsage): MemoryUsage {
     availableBytes: value(available),
     usageBytes: value(total - guest.guestMemoryFreeBytes),
     rssBytes: value(guest.guestMemoryAnonymousBytes),
-    pageFaults: value(sum(({ account }) => account.pageFaults)),
-    majorPageFaults: value(sum(({ account }) => account.majorPageFaults)),
+    pageFaults: isCounted ? value(sum(({ account }) => account.pageFaults)) : undefined,
+    majorPageFaults: isCounted ? value(sum(({ account }) => account.majorPageFaults)) : undefined,
     psi: undefined,
   };
 }

@@ -91,6 +91,13 @@ describe("a pod of unikernels", () => {
     const { runtime } = bench.endpoint;
     const { stats } = await call(runtime, runtime.containerStats, { containerId: id });
     expect(stats?.memory?.workingSetBytes?.value).toBe(2n << 20n);
+    // Nobody counts these: to say 0 would be a lie.
+    const uncounted = { writableLayer: undefined, swap: undefined };
+    expect(stats).toMatchObject(uncounted);
+    expect(stats?.memory?.pageFaults).toBeUndefined();
+    const whole = await call(runtime, runtime.podSandboxStats, { podSandboxId: pod });
+    const none = { network: undefined, process: undefined };
+    expect(whole.stats?.linux).toMatchObject({ ...none, containers: [uncounted] });
   });
 
   it("refuses what has no place in it, by name", async () => {
