@@ -27,6 +27,8 @@ export interface DomainInfo {
 /** Every call throws or rejects with one line that says what Xen or the system refused. */
 export function hostInfo(): HostInfo;
 export function listDomains(): DomainInfo[];
+/** domid, nanoseconds of CPU time and bytes of memory of each domain, one after the other. */
+export function domainUsages(): BigUint64Array;
 /** A number that stays the same while no domain comes or goes, begins to go, or ends. */
 export function domainsState(): bigint;
 /** For how many nanoseconds the domain has run before the call returned. */
@@ -34,6 +36,10 @@ export function unpauseDomain(domid: number): bigint;
 export function pauseDomain(domid: number): void;
 /** Limits the memory that a domain can have from now on, in bytes. */
 export function limitMemory(domid: number, bytes: bigint): void;
+/** Whether Xen's scheduler knows weights and caps. */
+export function capsCpu(): boolean;
+/** Weight 1 to 65535; percent of one CPU for all vCPUs together, 0 = no limit. */
+export function shareCpu(domid: number, weight: number, capPercent: number): void;
 /** A domain that is gone is no error. */
 export function destroyDomain(domid: number): Promise<void>;
 /** Sends `hello` with descriptors `fds` on its first byte, then waits for the answer: one byte 0. */

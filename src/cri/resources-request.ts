@@ -46,6 +46,7 @@ export function podResources(
   hugepageLimits(resources, "resources.hugepage_limits");
   const limit = memory(resources, "resources");
   return {
+    cpuShares: natural(resources?.cpuShares ?? 0n, "resources.cpu_shares"),
     memoryLimitBytes: limit === 0 ? 0 : limit + memory(overhead, "overhead"),
     cpuQuotaMicroseconds: safeNumber(resources?.cpuQuota ?? 0n, "resources.cpu_quota"),
     cpuPeriodMicroseconds: natural(resources?.cpuPeriod ?? 0n, "resources.cpu_period"),

@@ -116,6 +116,7 @@ function resources(linux: LinuxPodSandboxConfig | undefined): SandboxConfig["res
   const pod = linux?.resources;
   const what = (field: string) => `config.linux.resources.${field}`;
   return {
+    cpuShares: natural(pod?.cpuShares ?? 0n, what("cpu_shares")),
     cpuQuotaMicroseconds: safeNumber(pod?.cpuQuota ?? 0n, what("cpu_quota")),
     cpuPeriodMicroseconds: natural(pod?.cpuPeriod ?? 0n, what("cpu_period")),
     memoryLimitBytes: natural(pod?.memoryLimitInBytes ?? 0n, what("memory_limit_in_bytes")),

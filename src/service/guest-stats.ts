@@ -2,7 +2,7 @@
 import { ContainerStats, Stats } from "../../cri-proto/generated/lightvm/agent/v1/agent.ts";
 import type { Sandbox } from "../pod/sandbox.ts";
 import { LightvmError } from "../shared/errors.ts";
-import type { DomainUsage } from "../toolstack/toolstack.ts";
+import type { DomainUsage } from "../toolstack/hypervisor.ts";
 
 /** A guest that does not answer must not keep the figures of all others. */
 const TIMEOUT_MS = 5000;

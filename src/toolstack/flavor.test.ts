@@ -22,7 +22,14 @@ it("not so large a one that describing what it could have had costs the pod much
   expect(shrinks(2048, 512)).toBe(true);
 });
 
-it("not one with other vCPUs or devices", () => {
+it("and vCPUs, if their descriptions too are little of what the pod has", () => {
+  expect(canBecome(flavor(512, 4), flavor(512, 2), BASE)).toBe(true);
+  expect(canBecome(flavor(128, 2), flavor(128), BASE)).toBe(true);
   expect(canBecome(flavor(128, 2), flavor(64), BASE)).toBe(false);
+  expect(canBecome(flavor(128, 8), flavor(128, 2), BASE)).toBe(true);
+});
+
+it("not one with fewer vCPUs or other devices", () => {
+  expect(canBecome(flavor(512), flavor(512, 2), BASE)).toBe(false);
   expect(canBecome({ ...flavor(128), deviceSlots: 8 }, flavor(64), BASE)).toBe(false);
 });

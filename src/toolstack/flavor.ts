@@ -5,8 +5,8 @@ import type { PodVmSpec } from "./pod-vm.ts";
 const MIB = 1024 * 1024;
 
 /**
- * What a shell is made of. Only its memory can be changed once it stands, and only downwards when its
- * guest has booted; see `canBecome`. The kernel follows from the vCPUs; see guest-kernel.ts.
+ * What a shell is made of. Once it stands it can only become smaller, when its guest has booted; see
+ * `canBecome`. The kernel follows from the vCPUs; see guest-kernel.ts.
  */
 export interface Flavor {
   readonly vcpus: number;
@@ -31,13 +31,12 @@ export function flavorOf(
 const MOST_WASTE = 1 / 16;
 
 /**
- * Whether a booted shell can be made a VM of another flavor: it gives up memory that it has not taken
- * from Xen yet. vCPUs stay: Xen takes none away, and a guest could switch them on again.
- * `baseBytes` is what a small guest starts with.
+ * Whether a booted shell can be made a VM of another flavor: it switches vCPUs off, and gives up memory
+ * that it has not taken from Xen yet. `baseBytes` is what a small guest starts with.
  */
 export function canBecome(shell: Flavor, pod: Flavor, baseBytes: number): boolean {
-  if (shell.vcpus !== pod.vcpus || shell.deviceSlots !== pod.deviceSlots) return false;
-  if (shell.memoryBytes < pod.memoryBytes) return false;
+  if (shell.deviceSlots !== pod.deviceSlots) return false;
+  if (shell.vcpus < pod.vcpus || shell.memoryBytes < pod.memoryBytes) return false;
   const taken = initialMemoryOf(shell, baseBytes);
   const waste = taken - initialMemoryOf(pod, baseBytes);
   return taken <= pod.memoryBytes && waste <= pod.memoryBytes * MOST_WASTE;

@@ -41,6 +41,22 @@ export interface DomainInfo {
   readonly cpuNanoseconds: bigint;
 }
 
+/** What a domain uses, by Xen's account. */
+export interface DomainUsage {
+  /** Over all vCPUs, since the domain was made. */
+  readonly cpuNanoseconds: bigint;
+  /** What Xen has given it. */
+  readonly memoryBytes: bigint;
+}
+
+/** What a domain gets of the CPUs. */
+export interface CpuShare {
+  /** Against the weights of others while CPUs are short; 1 to 65535, a new domain has 256. */
+  readonly weight: number;
+  /** Most that all its vCPUs together get, in percent of one CPU; 0 = what they can use. */
+  readonly capPercent: number;
+}
+
 /**
  * What only dom0 may ask of Xen. The calls that return at once are single hypercalls; a failure is
  * a LightvmError "unavailable" that names the call.
@@ -48,6 +64,8 @@ export interface DomainInfo {
 export interface Hypervisor extends FileSender {
   info(): HypervisorInfo;
   listDomains(): DomainInfo[];
+  /** Of all domains, by their numbers, as one hypercall saw them; much cheaper than a list. */
+  domainUsages(): ReadonlyMap<number, DomainUsage>;
   /**
    * A number that stays the same while no domain comes or goes, begins to go, or ends: to look for
    * that in a list of a thousand domains takes tens of milliseconds of JavaScript.
@@ -61,6 +79,10 @@ export interface Hypervisor extends FileSender {
   pauseDomain(domid: number): void;
   /** Limits the memory that a domain can have from now on, in bytes; what it has it keeps. */
   limitMemory(domid: number, bytes: bigint): void;
+  /** Whether Xen's scheduler knows what a CpuShare is: credit2 and credit do. */
+  capsCpu(): boolean;
+  /** Sets what a domain gets of the CPUs from now on. */
+  shareCpu(domid: number, share: CpuShare): void;
   /** Ends a domain and gives its memory back. A domain that is gone already is no error. */
   destroyDomain(domid: number): Promise<void>;
 }

@@ -52,6 +52,7 @@ export class LightvmPodShell implements PodShell {
     shell.unpause(stopwatch);
     await awaitStart(shell, context.watch, startSign(shell, unikernel), bootTimeoutMs, signal);
     stopwatch.step("sign of life");
+    shell.shareCpu(spec);
     const record = shell.release(spec);
     undo.move();
     const { directory } = shell.plan;

@@ -12,6 +12,7 @@ import type { VmmClient } from "../vmm/vmm-client.ts";
 import { handOneToVmm, type PathToHand } from "../vmm/vmm-files.ts";
 import { callAgent } from "./agent-call.ts";
 import { attachFilesystem } from "./attach-filesystem.ts";
+import { cpuShareOf } from "./cpu-share.ts";
 import type { DeviceHost } from "./device-host.ts";
 import { dismantle } from "./dismantle.ts";
 import { domainUuid } from "./domain-uuid.ts";
@@ -84,6 +85,7 @@ export class LightvmPodVm implements PodVm {
   readonly #logger: Logger;
   readonly #directory: ShellDirectory;
   readonly #unikernel: boolean;
+  readonly #vcpus: number;
   readonly #link: PodVmLink | undefined;
   readonly #images: PodImages;
   readonly #devices: PodDevices;
@@ -110,6 +112,7 @@ export class LightvmPodVm implements PodVm {
     this.#logger = context.logger.child({ pod: this.id, domid: this.domid });
     this.#directory = directory;
     this.#unikernel = spec.unikernel ?? false;
+    this.#vcpus = spec.vcpus;
     this.#record = record;
     this.#link = link;
     this.#volumes = this.#podVolumes();
@@ -205,6 +208,13 @@ export class LightvmPodVm implements PodVm {
       const file = await handOneToVmm(hypervisor, socket, { fd, what: "the pod's tap" }, wait);
       await client.call("attachNetwork", { file, mac, mtu, offloads }, wait);
     });
+  }
+
+  setCpuShares(cpuShares: number): void {
+    this.#alive();
+    const { hypervisor } = this.#context;
+    const share = cpuShareOf(this.#record.flavor, { vcpus: this.#vcpus, cpuShares });
+    if (hypervisor.capsCpu()) hypervisor.shareCpu(this.domid, share);
   }
 
   async setContainerLog(

@@ -10,7 +10,7 @@ import type { DeviceHost } from "./device-host.ts";
 import { DomainWatch } from "./domain-watch.ts";
 import type { Flavor } from "./flavor.ts";
 import { checkGuestFiles } from "./guest-kernel.ts";
-import type { Hypervisor } from "./hypervisor.ts";
+import type { DomainUsage, Hypervisor } from "./hypervisor.ts";
 import { LightvmPodShell } from "./lightvm-pod-shell.ts";
 import { LightvmPodVm, type PodVmContext } from "./lightvm-pod-vm.ts";
 import { destroyOrphans } from "./orphans.ts";
@@ -22,7 +22,7 @@ import type { Shell } from "./shell.ts";
 import type { ShellLevel } from "./shell-record.ts";
 import { Shells, type ShellWishes } from "./shells.ts";
 import { Stopwatch } from "./stopwatch.ts";
-import type { DomainUsage, HostState, Toolstack } from "./toolstack.ts";
+import type { HostState, Toolstack } from "./toolstack.ts";
 import { Turns } from "./turns.ts";
 import type { PodShell } from "./unikernel.ts";
 import type { VolumeHost } from "./volume-host.ts";
@@ -185,8 +185,7 @@ export class LightvmToolstack implements Toolstack {
   }
 
   domains(): ReadonlyMap<number, DomainUsage> {
-    const domains = this.#options.hypervisor.listDomains();
-    return new Map(domains.map((domain) => [domain.domid, domain]));
+    return this.#options.hypervisor.domainUsages();
   }
 
   pool(): PoolMetrics {
@@ -245,8 +244,9 @@ export class LightvmToolstack implements Toolstack {
     shell.hurry();
     if (level === "booted") {
       shell.unpause(stopwatch);
-      await shell.shrinkTo(spec.memoryBytes, stopwatch, signal);
+      await shell.shrinkTo(spec, stopwatch, signal);
     } else await this.#shells.boot(shell, stopwatch, signal);
+    shell.shareCpu(spec);
     const record = shell.release(spec);
     undo.move();
     const { directory } = shell.plan;

@@ -24,10 +24,13 @@ function addon(overrides: Partial<Addon>): Addon {
   return {
     hostInfo: refuse,
     listDomains: () => [domain],
+    domainUsages: () => new BigUint64Array([0n, 7n, 4096n, 3n, 8n, 8192n]),
     domainsState: refuse,
     unpauseDomain: refuse,
     pauseDomain: refuse,
     limitMemory: refuse,
+    capsCpu: refuse,
+    shareCpu: refuse,
     destroyDomain: async () => refuse(),
     sendFiles: async () => refuse(),
     ...overrides,
@@ -46,10 +49,20 @@ describe("native hypervisor", () => {
     expect(new NativeHypervisor(addon({})).listDomains()[0]?.shutdown).toBeUndefined();
   });
 
+  it("tells the usage of domains by their numbers", () => {
+    const usages = new NativeHypervisor(addon({})).domainUsages();
+    expect([...usages]).toEqual([
+      [0, { cpuNanoseconds: 7n, memoryBytes: 4096n }],
+      [3, { cpuNanoseconds: 8n, memoryBytes: 8192n }],
+    ]);
+  });
+
   it("says which call failed", () => {
     const hypervisor = new NativeHypervisor(addon({}));
     expect(() => hypervisor.unpauseDomain(3)).toThrow("cannot unpause domain 3");
     expect(() => hypervisor.limitMemory(3, 4096n)).toThrow("cannot limit the memory of domain 3");
+    const share = { weight: 256, capPercent: 100 };
+    expect(() => hypervisor.shareCpu(3, share)).toThrow("cannot set the CPU share of domain 3");
     expect(() => hypervisor.info()).toThrow("cannot ask Xen about the host");
   });
 

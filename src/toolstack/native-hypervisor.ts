@@ -1,16 +1,26 @@
 // SPDX-License-Identifier: Apache-2.0
 import { LightvmError } from "../shared/errors.ts";
 import { awaitAddon, callAddon, type NativeAddon } from "../shared/native-addon.ts";
-import type { DomainInfo, Hypervisor, HypervisorInfo, ShutdownReason } from "./hypervisor.ts";
+import type {
+  CpuShare,
+  DomainInfo,
+  DomainUsage,
+  Hypervisor,
+  HypervisorInfo,
+  ShutdownReason,
+} from "./hypervisor.ts";
 
 type Addon = Pick<
   NativeAddon,
   | "hostInfo"
   | "listDomains"
+  | "domainUsages"
   | "domainsState"
   | "unpauseDomain"
   | "pauseDomain"
   | "limitMemory"
+  | "capsCpu"
+  | "shareCpu"
   | "destroyDomain"
   | "sendFiles"
 >;
@@ -49,6 +59,16 @@ export class NativeHypervisor implements Hypervisor {
     }));
   }
 
+  domainUsages(): ReadonlyMap<number, DomainUsage> {
+    const numbers = callAddon("unavailable", "list the domains", () => this.#addon.domainUsages());
+    const usages = new Map<number, DomainUsage>();
+    for (let at = 0; at < numbers.length; at += 3) {
+      const [domid = 0n, cpuNanoseconds = 0n, memoryBytes = 0n] = numbers.subarray(at, at + 3);
+      usages.set(Number(domid), { cpuNanoseconds, memoryBytes });
+    }
+    return usages;
+  }
+
   unpauseDomain(domid: number): bigint {
     return callAddon("unavailable", `unpause domain ${domid}`, () =>
       this.#addon.unpauseDomain(domid),
@@ -62,6 +82,16 @@ export class NativeHypervisor implements Hypervisor {
   limitMemory(domid: number, bytes: bigint): void {
     callAddon("unavailable", `limit the memory of domain ${domid}`, () =>
       this.#addon.limitMemory(domid, bytes),
+    );
+  }
+
+  capsCpu(): boolean {
+    return callAddon("unavailable", "ask Xen for its scheduler", () => this.#addon.capsCpu());
+  }
+
+  shareCpu(domid: number, { capPercent, weight }: CpuShare): void {
+    callAddon("unavailable", `set the CPU share of domain ${domid}`, () =>
+      this.#addon.shareCpu(domid, weight, capPercent),
     );
   }
 

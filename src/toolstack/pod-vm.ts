@@ -15,13 +15,15 @@ export type AgentCall = NonNullable<HostMessage["call"]>;
 /** A reply of the agent that is not a failure. */
 export type AgentReply = NonNullable<AgentMessage["body"]>;
 
-/** What a pod's VM must have; fixed for its life. */
+/** What a pod's VM must have; all but its CPU shares is fixed for its life. */
 export interface PodVmSpec {
   /** Sandbox id: 64 hexadecimal digits. */
   readonly id: string;
   /** For humans, seen in `lightvm ps`: namespace/name shortened to 64 bytes. */
   readonly name: string;
   readonly vcpus: number;
+  /** Of CPU time when it is short: 1024 is a whole CPU; 0 = not said. */
+  readonly cpuShares?: number | undefined;
   /** Guest RAM in bytes, a multiple of 4096. */
   readonly memoryBytes: number;
   /** What boots in it is an image's own kernel, which has no agent. */
@@ -108,6 +110,8 @@ export interface PodVm {
   detachDevices(containerId: string): Promise<void>;
   /** Hot-plugs a network interface over an open tap, of which the VMM gets a copy. */
   attachNetwork(tap: VmTap, signal: AbortSignal): Promise<void>;
+  /** Changes what the pod gets of CPU time when it is short; see PodVmSpec. */
+  setCpuShares(cpuShares: number): void;
   /** Opens (creates, appends) the CRI log file at `path` and hands it to the VMM; "" drops output. */
   setContainerLog(
     containerId: string,

@@ -10,6 +10,7 @@ import { explainVmmDeath } from "../vmm/vmm-death.ts";
 import { handToVmm, type PathToHand } from "../vmm/vmm-files.ts";
 import { spawnVmm, type VmmProcess } from "../vmm/vmm-process.ts";
 import { callAgent } from "./agent-call.ts";
+import { cpuShareOf, isUsual } from "./cpu-share.ts";
 import { dismantle } from "./dismantle.ts";
 import { domainUuid } from "./domain-uuid.ts";
 import type { DomainFate } from "./domain-watch.ts";
@@ -223,16 +224,30 @@ export class Shell implements AsyncDisposable {
   }
 
   /**
-   * Makes a guest that runs as large as its pod: it forgoes memory that has not come yet, and Xen holds
-   * it to that. Throws when it has taken too much already.
+   * Makes a guest that runs as large as its pod: it switches vCPUs off and forgoes memory that has not
+   * come yet. Xen holds it to that, by `shareCpu` and here. Throws when it has taken too much already.
    */
-  async shrinkTo(memoryBytes: number, stopwatch: Stopwatch, signal: AbortSignal): Promise<void> {
-    const bytes = this.plan.flavor.memoryBytes - memoryBytes;
-    if (bytes === 0) return;
-    const call = { $case: "forgoMemory", value: { bytes: BigInt(bytes) } } as const;
-    await callAgent(this.client, call, { signal, timeoutMs: this.#tools.vmmTimeoutMs });
-    this.#tools.hypervisor.limitMemory(this.domid, BigInt(memoryBytes));
-    stopwatch.step("shrink");
+  async shrinkTo(pod: PodVmSpec, stopwatch: Stopwatch, signal: AbortSignal): Promise<void> {
+    const { memoryBytes, vcpus } = this.plan.flavor;
+    const wait = { signal, timeoutMs: this.#tools.vmmTimeoutMs };
+    if (vcpus !== pod.vcpus) {
+      const call = { $case: "forgoProcessors", value: { left: pod.vcpus } } as const;
+      await callAgent(this.client, call, wait);
+      stopwatch.step("switch vCPUs off");
+    }
+    if (memoryBytes !== pod.memoryBytes) {
+      const bytes = BigInt(memoryBytes - pod.memoryBytes);
+      await callAgent(this.client, { $case: "forgoMemory", value: { bytes } }, wait);
+      this.#tools.hypervisor.limitMemory(this.domid, BigInt(pod.memoryBytes));
+      stopwatch.step("shrink");
+    }
+  }
+
+  /** Tells Xen what the pod is to get of the CPUs. Not before it has booted: that is not the pod's doing. */
+  shareCpu(pod: PodVmSpec): void {
+    const { hypervisor } = this.#tools;
+    const share = cpuShareOf(this.plan.flavor, pod);
+    if (!isUsual(share) && hypervisor.capsCpu()) hypervisor.shareCpu(this.domid, share);
   }
 
   /** Somebody waits for it from now on. */

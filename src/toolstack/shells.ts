@@ -77,9 +77,13 @@ export class Shells {
     return initialMemoryOf(flavor, this.tools.initialMemoryBytes) === flavor.memoryBytes;
   }
 
-  /** Whether a booted shell of one flavor can be made a VM of the other. */
+  /**
+   * Whether a booted shell of one flavor can be made a VM of the other. With fewer vCPUs only where Xen
+   * holds it to that: its guest could switch them on again.
+   */
   canBecome(shell: Flavor, pod: Flavor): boolean {
-    return canBecome(shell, pod, this.tools.initialMemoryBytes);
+    if (!canBecome(shell, pod, this.tools.initialMemoryBytes)) return false;
+    return shell.vcpus === pod.vcpus || this.tools.hypervisor.capsCpu();
   }
 
   /** What a shell of this flavor would be made from now. Throws "not-found". */

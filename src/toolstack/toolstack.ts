@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-
+import type { DomainUsage } from "./hypervisor.ts";
 import type { PodVm, PodVmSpec } from "./pod-vm.ts";
 import type { PoolMetrics } from "./pool/metrics.ts";
 import type { PodShell } from "./unikernel.ts";
@@ -10,14 +10,6 @@ export interface HostState {
   readonly xenVersion: string;
   readonly freeMemoryBytes: bigint;
   readonly totalMemoryBytes: bigint;
-}
-
-/** What a domain uses, by Xen's account. */
-export interface DomainUsage {
-  /** Over all vCPUs, since the domain was made. */
-  readonly cpuNanoseconds: bigint;
-  /** What Xen has given it. */
-  readonly memoryBytes: bigint;
 }
 
 /** Makes, finds again and cleans up the VMs of pods. The only way from a service to a domain. */

@@ -262,4 +262,15 @@ describe("limits of a pod", () => {
       code: status.FAILED_PRECONDITION,
     });
   });
+
+  it("follow what its containers ask of CPUs that are short", async () => {
+    const { log } = bench.toolstackBench.hypervisor;
+    const weighed = () => log.filter((line) => line.startsWith("weigh"));
+    const pod = await cri.runPod({ linux: { resources: { cpuShares: 512n } } });
+    expect(weighed()).toEqual(["weigh domain 128, at most 0 %"]);
+    await update(pod, { cpuShares: 1024n });
+    await update(pod, { memoryLimitInBytes: 8n << 20n });
+    expect(weighed()).toHaveLength(2);
+    expect(weighed()[1]).toBe("weigh domain 256, at most 0 %");
+  });
 });

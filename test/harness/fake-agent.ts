@@ -52,6 +52,7 @@ export class FakeAgent {
       case "configureNetwork":
       case "configureSandbox":
       case "forgoMemory":
+      case "forgoProcessors":
         return done();
       case "createContainer":
         return this.#create(call.value);

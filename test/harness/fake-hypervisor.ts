@@ -7,7 +7,9 @@ import { join } from "node:path";
 import { LightvmError } from "../../src/shared/errors.ts";
 import { waitFor } from "../../src/shared/wait.ts";
 import type {
+  CpuShare,
   DomainInfo,
+  DomainUsage,
   Hypervisor,
   HypervisorInfo,
   ShutdownReason,
@@ -28,6 +30,8 @@ interface DomainFile {
 export class FakeHypervisor implements Hypervisor {
   readonly directory: string;
   totalMemoryBytes = 1024n * MIB;
+  /** Whether its scheduler knows weights and caps. */
+  canCap: boolean = true;
   /** Order of what was done to domains, for assertions. */
   readonly log: string[] = [];
 
@@ -73,6 +77,10 @@ export class FakeHypervisor implements Hypervisor {
     });
   }
 
+  domainUsages(): ReadonlyMap<number, DomainUsage> {
+    return new Map(this.listDomains().map((domain) => [domain.domid, domain]));
+  }
+
   /** A domain that somebody else has made. */
   addDomain(domid: number, uuid: string, memory: number = 0): void {
     const file: DomainFile = { uuid, pid: 0, paused: false, memory };
@@ -91,6 +99,15 @@ export class FakeHypervisor implements Hypervisor {
   limitMemory(domid: number, bytes: bigint): void {
     this.#read(domid);
     this.log.push(`limit domain to ${bytes / MIB} MiB`);
+  }
+
+  capsCpu(): boolean {
+    return this.canCap;
+  }
+
+  shareCpu(domid: number, { capPercent, weight }: CpuShare): void {
+    this.#read(domid);
+    this.log.push(`weigh domain ${weight}, at most ${capPercent} %`);
   }
 
   async destroyDomain(domid: number): Promise<void> {

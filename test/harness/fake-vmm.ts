@@ -148,6 +148,7 @@ function answerAgent(call: HostMessage["call"]): AgentMessage["body"] | "silence
   switch (call?.$case) {
     case "ping":
     case "forgoMemory":
+    case "forgoProcessors":
       return { $case: "done", value: {} };
     case "createContainer":
       return {

@@ -46,6 +46,8 @@ pub struct Paths {
     pub platform_devices: PathBuf,
     /// Where the kernel is told how much memory the guest does without.
     pub forgone_memory: PathBuf,
+    /// Where the kernel has a folder for each processor.
+    pub processors: PathBuf,
 }
 
 /// Everything that the agent knows.
@@ -302,6 +304,7 @@ impl Paths {
             cgroups: "/sys/fs/cgroup".into(),
             platform_devices: "/sys/bus/platform/devices".into(),
             forgone_memory: "/sys/module/noxs_memory/parameters/forgo".into(),
+            processors: "/sys/devices/system/cpu".into(),
         }
     }
 }

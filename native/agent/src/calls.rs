@@ -1,24 +1,24 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The host's calls, one function each.
 
-use std::{fs, io};
+use std::io;
 
 use lightvm_protocol::agent::{
-    ConfigureSandbox, Empty, Exec, ForgoMemory, GetStats, HostMessage, ProcessStarted,
-    RemoveContainer, ResizeTerminal, Signal, StartContainer, UpdateResources, agent_message::Body,
-    failure::Code, host_message::Call,
+    ConfigureSandbox, Empty, Exec, ForgoMemory, ForgoProcessors, GetStats, HostMessage,
+    ProcessStarted, RemoveContainer, ResizeTerminal, Signal, StartContainer, UpdateResources,
+    agent_message::Body, failure::Code, host_message::Call,
 };
 use nix::errno::Errno;
 use nix::sys::signal::kill;
 use nix::unistd::Pid;
 
 use crate::agent::Agent;
-use crate::boot;
 use crate::container::{Container, Phase};
 use crate::error::{CallError, During};
 use crate::launcher::Surroundings;
 use crate::process::{Process, ProcessKey, Streams};
 use crate::sandbox;
+use crate::shrink;
 use crate::shutdown::Shutdown;
 use crate::stats;
 use crate::user_namespace::UserNamespace;
@@ -70,7 +70,12 @@ impl Agent {
             Call::Exec(request) => self.exec(&request),
             Call::GetStats(request) => self.get_stats(&request),
             Call::UpdateResources(request) => self.update_resources(&request).map(done),
-            Call::ForgoMemory(request) => self.forgo_memory(&request).map(done),
+            Call::ForgoMemory(ForgoMemory { bytes }) => {
+                shrink::forgo_memory(&self.paths.forgone_memory, bytes).map(done)
+            }
+            Call::ForgoProcessors(ForgoProcessors { left }) => {
+                shrink::forgo_processors(&self.paths.processors, left).map(done)
+            }
             Call::Shutdown(_) => self.begin_shutdown().map(done),
             Call::Ping(_) => Ok(done(())),
             Call::ResizeTerminal(request) => self.resize_terminal(&request).map(done),
@@ -258,23 +263,6 @@ impl Agent {
         match &request.resources {
             Some(resources) => container.cgroup.limit(resources),
             None => Err(CallError::invalid("there are no resources to update")),
-        }
-    }
-
-    /// The kernel does it as a whole or not at all (native/driver/noxs_memory.c).
-    fn forgo_memory(&self, request: &ForgoMemory) -> Result<(), CallError> {
-        let bytes = request.bytes;
-        let outcome = fs::write(&self.paths.forgone_memory, bytes.to_string());
-        match outcome.as_ref().map_err(io::Error::raw_os_error) {
-            Err(Some(nix::libc::EINVAL)) => Err(CallError::invalid(format!(
-                "{bytes} bytes are not a number of pages"
-            ))),
-            Err(Some(nix::libc::ENOSPC)) => Err(CallError::precondition(format!(
-                "less than {bytes} bytes of the guest's memory are still to come"
-            ))),
-            _ => outcome
-                .during("forgo memory")
-                .and_then(|()| boot::halve_memory_for_files()),
         }
     }
 

@@ -20,6 +20,7 @@ pub mod container;
 pub mod devices;
 pub mod images;
 pub mod root;
+mod shrink;
 pub mod user_namespace;
 pub mod users;
 pub mod volumes;

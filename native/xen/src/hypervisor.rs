@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 use std::sync::Arc;
 
-use crate::domctl::{Command, Domctl, Version};
+use crate::domctl::{Command, CpuShare, Domctl, Version};
 use crate::error::XenError;
 use crate::hypercall::{Hypercall, Privcmd};
 use crate::sysctl;
@@ -106,6 +106,21 @@ impl Hypervisor {
     /// Limits the memory that the domain can have from now on, in bytes; what it has it keeps.
     pub fn limit_memory(&self, domid: u16, bytes: u64) -> Result<(), XenError> {
         self.domctl().max_memory(domid, bytes)
+    }
+
+    /// Whether Xen's scheduler can hold a domain to a part of what its vCPUs could use.
+    pub fn caps_cpu(&self) -> Result<bool, XenError> {
+        Ok(sysctl::scheduler(&self.privcmd)?.is_some())
+    }
+
+    /// Sets what the domain gets of the CPUs from now on.
+    ///
+    /// # Errors
+    ///
+    /// Xen's scheduler has no weights and caps, or refuses these.
+    pub fn share_cpu(&self, domid: u16, share: CpuShare) -> Result<(), XenError> {
+        let scheduler = sysctl::scheduler(&self.privcmd)?.ok_or(XenError::NoCaps)?;
+        self.domctl().share_cpu(domid, scheduler, share)
     }
 
     /// Takes one from the domain's pause count; a domain starts with one. Returns how long the

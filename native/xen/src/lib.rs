@@ -26,6 +26,7 @@ pub use builder::elf::check_kernel;
 pub use builder::load::{LoadError, LoadedKernel};
 pub use builder::prepare::{BuildError, PrepareOptions, PreparedDomain};
 pub use builder::steps::Step;
+pub use domctl::CpuShare;
 pub use error::XenError;
 pub use event_channel::{BIND_INTERDOMAIN, Doorbell, Doorbells, EventChannels, SlotDoorbell};
 pub use foreign::MMAP_BATCH;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! System control (public/sysctl.h): facts about the machine and the list of domains.
 
-use crate::domctl::{RECORD_SIZE, is_wrong_version, parse_domain_info};
+use crate::domctl::{RECORD_SIZE, Scheduler, is_wrong_version, parse_domain_info};
 use crate::error::XenError;
 use crate::fields::{Fields, u32_at, u64_at};
 use crate::hypercall::{Hypercall, Privcmd};
@@ -13,6 +13,7 @@ const PAYLOAD: usize = 8;
 
 /// XEN_SYSCTL_*.
 const PHYSINFO: u32 = 3;
+const SCHED_ID: u32 = 4;
 const GETDOMAININFOLIST: u32 = 6;
 
 /// XEN_SYSCTL_INTERFACE_VERSION of 4.17 to 4.20.
@@ -44,6 +45,16 @@ pub(crate) fn physical_info(privcmd: &Privcmd) -> Result<PhysicalInfo, XenError>
     call.issue(OPERATION, Hypercall::Sysctl, &[control.address])
         .map_err(name_wrong_version)?;
     Ok(parse_physical_info(&call.get(control)[PAYLOAD..]))
+}
+
+/// Which scheduler gives out the CPUs; `None` for one without weights and caps.
+pub(crate) fn scheduler(privcmd: &Privcmd) -> Result<Option<Scheduler>, XenError> {
+    const OPERATION: &str = "sched_id";
+    let mut call = privcmd.call();
+    let control = call.put(OPERATION, &structure(SCHED_ID, &[]))?;
+    call.issue(OPERATION, Hypercall::Sysctl, &[control.address])
+        .map_err(name_wrong_version)?;
+    Ok(Scheduler::from_id(u32_at(call.get(control), PAYLOAD)))
 }
 
 fn parse_physical_info(payload: &[u8]) -> PhysicalInfo {

@@ -68,7 +68,7 @@ describe("doctor", () => {
     const text = formatReport(report);
     expect(text).toContain("apt install xen-system-amd64");
     expect(text).toMatch(/ok +mkfs\.erofs/);
-    expect(text).toMatch(/cannot run pods yet: 7 of 15 items fail\.$/);
+    expect(text).toMatch(/cannot run pods yet: 8 of 16 items fail\.$/);
   });
 
   it("knows which releases of Xen it can serve", async () => {
@@ -85,6 +85,13 @@ describe("doctor", () => {
     const host = healthyHost();
     put("/proc/xen/capabilities", "");
     expect(await verdicts(host)).toEqual({ dom0: "fail" });
+  });
+
+  it("warns of a scheduler that does not heed what pods ask for", async () => {
+    const hypervisor = new FakeHypervisor(join(root, "domains"));
+    hypervisor.canCap = false;
+    const host = { ...healthyHost(), hypervisor };
+    expect(await verdicts(host)).toEqual({ "Xen scheduler": "warn" });
   });
 
   it("misses hardware-assisted paging and memory", async () => {

@@ -112,6 +112,22 @@ const hvm = askXen("hardware virtualization", (info) => {
   return ok("HVM with HAP");
 });
 
+const scheduler: Check = {
+  name: "Xen scheduler",
+  look({ hypervisor }) {
+    try {
+      if (hypervisor instanceof Error) throw hypervisor;
+      if (hypervisor.capsCpu()) return ok("shares CPUs out by weight");
+    } catch (error) {
+      return fail("cannot ask Xen", describeError(error));
+    }
+    return warn(
+      "knows neither weights nor caps: what pods ask of CPUs is not heeded between them",
+      "boot Xen without sched=… on its command line; credit2 is its default",
+    );
+  },
+};
+
 const memory = askXen("free Xen memory", (info, { config }) => {
   const free = Number(info.freeMemoryBytes);
   const { vcpus, memory_mib, reserved_memory_mib } = config.vm;
@@ -123,4 +139,12 @@ const memory = askXen("free Xen memory", (info, { config }) => {
 });
 
 /** Xen and our rights on it, in the order in which one depends on the other. */
-export const XEN_CHECKS: readonly Check[] = [presence, version, control, devices, hvm, memory];
+export const XEN_CHECKS: readonly Check[] = [
+  presence,
+  version,
+  control,
+  devices,
+  hvm,
+  scheduler,
+  memory,
+];

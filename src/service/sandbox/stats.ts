@@ -2,7 +2,7 @@
 import type { Stats } from "../../../cri-proto/generated/lightvm/agent/v1/agent.ts";
 import { now } from "../../pod/persisted.ts";
 import type { Sandbox } from "../../pod/sandbox.ts";
-import type { DomainUsage } from "../../toolstack/toolstack.ts";
+import type { DomainUsage } from "../../toolstack/hypervisor.ts";
 import { type ContainerUsage, usages } from "../container/stats.ts";
 import { guestStats } from "../guest-stats.ts";
 import { hasLabels } from "../labels.ts";

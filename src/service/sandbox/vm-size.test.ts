@@ -23,6 +23,7 @@ function sandbox(resources: Partial<SandboxConfig["resources"]>, name = "web"): 
     runtimeHandler: "",
     namespaces: { network: "pod", pid: "pod", ipc: "pod" },
     resources: {
+      cpuShares: 0,
       cpuQuotaMicroseconds: 0,
       cpuPeriodMicroseconds: 0,
       memoryLimitBytes: 0,

@@ -17,6 +17,7 @@ export function vmOf(sandbox: SandboxConfig, defaults: Config["vm"]): SandboxMet
   return {
     name: vmName(sandbox),
     vcpus: vcpus(sandbox, defaults),
+    ...(sandbox.resources.cpuShares > 0 && { cpuShares: sandbox.resources.cpuShares }),
     ...(isForUnikernels(sandbox)
       ? { unikernel: true, memoryBytes: unikernelBytes(sandbox, defaults) }
       : { memoryBytes: memoryBytes(sandbox, defaults) }),

@@ -58,11 +58,11 @@ export class WaitingShells {
   }
 
   #larger(flavor: Flavor, possible: readonly WaitingShell[]): WaitingShell | undefined {
-    const memory = ({ shell }: WaitingShell) => shell.plan.flavor.memoryBytes;
+    const sizeOf = ({ shell }: WaitingShell) => shell.plan.flavor;
     const [smallest] = possible
       .filter(({ level }) => level === "booted")
       .filter(({ shell }) => this.#options.canBecome(shell.plan.flavor, flavor))
-      .sort((a, b) => memory(a) - memory(b));
+      .sort((a, b) => bySize(sizeOf(a), sizeOf(b)));
     return smallest;
   }
 
@@ -75,6 +75,10 @@ export class WaitingShells {
   all(): WaitingShell[] {
     return [...this.#watching.keys()];
   }
+}
+
+function bySize(a: Flavor, b: Flavor): number {
+  return a.memoryBytes - b.memoryBytes || a.vcpus - b.vcpus;
 }
 
 function rank({ level }: WaitingShell): number {

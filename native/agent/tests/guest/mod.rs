@@ -116,6 +116,7 @@ impl Guest {
             cgroups: cgroups.clone(),
             platform_devices: platform_devices.clone(),
             forgone_memory: directory.join("forgo"),
+            processors: directory.join("processors"),
         };
         let (sender, streams) = channel();
         let (control, agents) = UnixStream::pair().unwrap();

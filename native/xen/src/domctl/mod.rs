@@ -3,10 +3,13 @@
 
 mod create;
 mod info;
+mod schedule;
 mod settings;
 
 pub(crate) use create::CreateDomain;
 pub(crate) use info::{RECORD_SIZE, parse_domain_info};
+pub use schedule::CpuShare;
+pub(crate) use schedule::Scheduler;
 pub(crate) use settings::CpuidLeaf;
 
 use crate::error::XenError;
@@ -28,6 +31,7 @@ pub(crate) enum Command {
     GetDomainInfo = 5,
     MaxMemory = 11,
     MaxVcpus = 15,
+    SchedulerOp = 16,
     SetTimeOffset = 24,
     SetHvmContext = 34,
     SetTscInfo = 60,

@@ -69,6 +69,7 @@ export interface HostMessage {
     | { $case: "portForward"; value: PortForward }
     | { $case: "updateResources"; value: UpdateResources }
     | { $case: "forgoMemory"; value: ForgoMemory }
+    | { $case: "forgoProcessors"; value: ForgoProcessors }
     | undefined;
 }
 
@@ -548,6 +549,15 @@ export interface ForgoMemory {
   bytes: bigint;
 }
 
+/**
+ * The guest was booted with more processors than its pod has: the others go offline, and programs do not
+ * see them any more.
+ */
+export interface ForgoProcessors {
+  /** at least 1; those with the lowest numbers stay */
+  left: number;
+}
+
 /** Ends all containers in good order and powers the guest off. */
 export interface Shutdown {
 }
@@ -619,6 +629,9 @@ export const HostMessage: MessageFns<HostMessage> = {
         break;
       case "forgoMemory":
         ForgoMemory.encode(message.call.value, writer.uint32(322).fork()).join();
+        break;
+      case "forgoProcessors":
+        ForgoProcessors.encode(message.call.value, writer.uint32(330).fork()).join();
         break;
     }
     return writer;
@@ -757,6 +770,14 @@ export const HostMessage: MessageFns<HostMessage> = {
             message.call = { $case: "forgoMemory", value: ForgoMemory.decode(reader, reader.uint32()) };
             continue;
           }
+          case 41: {
+            if (tag !== 330) {
+              break;
+            }
+
+            message.call = { $case: "forgoProcessors", value: ForgoProcessors.decode(reader, reader.uint32()) };
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -857,6 +878,12 @@ export const HostMessage: MessageFns<HostMessage> = {
       case "forgoMemory": {
         if (object.call?.value !== undefined && object.call?.value !== null) {
           message.call = { $case: "forgoMemory", value: ForgoMemory.fromPartial(object.call.value) };
+        }
+        break;
+      }
+      case "forgoProcessors": {
+        if (object.call?.value !== undefined && object.call?.value !== null) {
+          message.call = { $case: "forgoProcessors", value: ForgoProcessors.fromPartial(object.call.value) };
         }
         break;
       }
@@ -5301,6 +5328,61 @@ export const ForgoMemory: MessageFns<ForgoMemory> = {
   fromPartial<I extends Exact<DeepPartial<ForgoMemory>, I>>(object: I): ForgoMemory {
     const message = createBaseForgoMemory();
     message.bytes = (object.bytes !== undefined && object.bytes !== null) ? BigInt(object.bytes) : 0n;
+    return message;
+  },
+};
+
+function createBaseForgoProcessors(): ForgoProcessors {
+  return { left: 0 };
+}
+
+export const ForgoProcessors: MessageFns<ForgoProcessors> = {
+  encode(message: ForgoProcessors, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.left !== 0) {
+      writer.uint32(8).uint32(message.left);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ForgoProcessors {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseForgoProcessors();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.left = reader.uint32();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create<I extends Exact<DeepPartial<ForgoProcessors>, I>>(base?: I): ForgoProcessors {
+    return ForgoProcessors.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<ForgoProcessors>, I>>(object: I): ForgoProcessors {
+    const message = createBaseForgoProcessors();
+    message.left = object.left ?? 0;
     return message;
   },
 };
