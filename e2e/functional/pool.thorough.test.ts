@@ -3,6 +3,11 @@ import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import { NodeUnderTest } from "../framework/node-under-test.ts";
 import { EVENTUALLY, PoolUnderTest, poolSettings } from "../framework/pool-under-test.ts";
 import { dumpDomains, tracesOfPods } from "../framework/traces.ts";
+import { scheduledDomains } from "../framework/xen-scheduler.ts";
+
+interface PodStats {
+  readonly linux: { readonly cpu: { readonly usageCoreNanoSeconds: { readonly value: string } } };
+}
 
 const MIB = 1024 * 1024;
 const MEBIBYTE_PAGES = 256;
@@ -27,6 +32,12 @@ describe("the pool of shells", () => {
       sandbox,
     ]);
     return lightvm.breakdown.map(({ name }) => name);
+  }
+
+  /** Nanoseconds of CPU time by Xen's account. */
+  async function usage(sandbox: string): Promise<number> {
+    const { stats } = await node.crictl.json<{ stats: PodStats[] }>(["statsp", "--id", sandbox]);
+    return Number(stats[0]?.linux.cpu.usageCoreNanoSeconds.value);
   }
 
   it.each(["prepared", "loaded", "booted"])("gives a pod a %s shell", async (level) => {
@@ -90,6 +101,38 @@ describe("the pool of shells", () => {
     expect((await crictl.exec(id, ["true"])).code).toBe(0);
     const domain = (await dumpDomains(node.box)).at(-1);
     expect(domain?.pages).toBeLessThanOrEqual((mebibytes + 1) * MEBIBYTE_PAGES);
+    await crictl.removePod(sandbox);
+  });
+
+  it("makes a booted shell of two vCPUs one of one, and Xen holds it to that", async () => {
+    const { busybox, crictl, daemon } = node;
+    const flavor = "[[pool.flavors]]\nvcpus = 2\nmemory_mib = 128\nsize = 1";
+    await daemon.reload(`${poolSettings(0)}\n${flavor}`);
+    await expect.poll(() => pool.waiting(), EVENTUALLY).toBe(1);
+    const linux = { resources: { memory_limit_in_bytes: 100 * MIB } };
+    const pod = { name: "single", linux };
+    const sandbox = await crictl.runPod(pod);
+    expect(await stepsOf(sandbox)).toContain("switch vCPUs off");
+    const container = {
+      name: "c",
+      image: busybox,
+      command: ["sleep", "1000"],
+      linux: { security_context: { privileged: true } },
+    };
+    const id = await crictl.start(sandbox, container, pod);
+    const processors = async () => (await crictl.exec(id, ["nproc"])).stdout.trim();
+    expect(await processors()).toBe("1");
+    // Whoever switches the other one on again has two of them, and the time of one.
+    const on = "echo 1 >/sys/devices/system/cpu/cpu1/online";
+    expect((await crictl.exec(id, ["sh", "-c", on])).code).toBe(0);
+    expect(await processors()).toBe("2");
+    expect(await scheduledDomains(node.box)).toMatchObject([{ weight: 256, capPercent: 100 }]);
+    const burn = 'for n in 1 2; do timeout 8 sh -c "while :; do :; done" & done; wait';
+    const [before, from] = [await usage(sandbox), performance.now()];
+    await crictl.exec(id, ["sh", "-c", burn]);
+    const cpus = ((await usage(sandbox)) - before) / 1e6 / (performance.now() - from);
+    expect(cpus).toBeGreaterThan(0.2);
+    expect(cpus).toBeLessThan(1.1);
     await crictl.removePod(sandbox);
   });
 

@@ -3,6 +3,7 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { NodeUnderTest } from "../framework/node-under-test.ts";
 import { PodUnderTest } from "../framework/pod-under-test.ts";
 import { tracesOfPods } from "../framework/traces.ts";
+import { scheduledDomains } from "../framework/xen-scheduler.ts";
 
 interface Value {
   readonly value: string;
@@ -36,7 +37,8 @@ describe("what a pod uses", () => {
 
   beforeAll(async () => {
     node = await NodeUnderTest.start();
-    pod = await PodUnderTest.run(node, { name: "counted" });
+    const linux = { resources: { cpu_shares: 512 } };
+    pod = await PodUnderTest.run(node, { name: "counted", linux });
     id = await pod.start({ name: "busy", command: ["sh", "-c", BUSY] });
     const log = "/var/log/pods/default_counted/busy_0.log";
     const { code } = await node.box.exec(
@@ -120,6 +122,11 @@ describe("what a pod uses", () => {
     expect(cpu.stdout.trim()).toBe("25000 100000");
     const refused = await node.crictl.run(["update", "--memory", String(1024 ** 4), id]);
     expect(refused.stderr).toMatch(/more than the pod's VM has/);
+  });
+
+  it("is weighed by Xen as the pod asked", async () => {
+    const [domain] = await scheduledDomains(node.box);
+    expect(domain).toMatchObject({ weight: 128, capPercent: 0 });
   });
 
   it("is known to Prometheus, call by call", async () => {
