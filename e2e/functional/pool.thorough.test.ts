@@ -109,7 +109,7 @@ describe("the pool of shells", () => {
     const flavor = "[[pool.flavors]]\nvcpus = 2\nmemory_mib = 128\nsize = 1";
     await daemon.reload(`${poolSettings(0)}\n${flavor}`);
     await expect.poll(() => pool.waiting(), EVENTUALLY).toBe(1);
-    const linux = { resources: { memory_limit_in_bytes: 100 * MIB } };
+    const linux = { resources: { memory_limit_in_bytes: 96 * MIB } };
     const pod = { name: "single", linux };
     const sandbox = await crictl.runPod(pod);
     expect(await stepsOf(sandbox)).toContain("switch vCPUs off");

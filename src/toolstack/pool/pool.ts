@@ -86,10 +86,10 @@ export class ShellPool {
     // What the pool would learn to make must be of use to whoever asks for it.
     if (levels.includes(this.#config.level)) this.#demand.note(flavor);
     const name = flavorName(flavor);
-    const stamp = this.#stampOf(flavor);
     const next = () => this.#waiting.take(flavor, levels);
     for (let waiting = next(); waiting !== undefined; waiting = next()) {
-      if (waiting.shell.plan.recipe.stamp === stamp) {
+      const { flavor: its, recipe } = waiting.shell.plan;
+      if (recipe.stamp === this.#stampOf(its)) {
         this.#counters.of(kindOf({ ...waiting.shell.plan, level: waiting.level })).hits += 1;
         return waiting;
       }
