@@ -151,6 +151,10 @@ fn prints_and_exits(guest: &mut Guest) {
     assert_eq!(outcome, (3, "out\nmore\n".to_owned(), "err\n".to_owned()));
     let (code, ..) = run(guest, "suicide", shell("sh -c 'kill -9 $$'; exit $?"));
     assert_eq!(code, 137);
+    // No signal is blocked: a shell learns by SIGCHLD that what it waits for has ended.
+    let script = "grep SigBlk /proc/self/status; (exit 5) & wait $!";
+    let (code, out, _) = run(guest, "waits", shell(script));
+    assert_eq!((code, out.as_str()), (5, "SigBlk:\t0000000000000000\n"));
 }
 
 fn sees_its_own_world(guest: &mut Guest) {

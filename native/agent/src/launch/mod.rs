@@ -27,6 +27,7 @@ use std::process::{Command, ExitCode};
 
 use lightvm_protocol::agent::{Failure, Mount, Process};
 use nix::sched::{CloneFlags, setns, unshare};
+use nix::sys::signal::SigSet;
 use prost::Message;
 use rustix::fs::Mode;
 use rustix::io::Errno;
@@ -243,7 +244,11 @@ fn execute(program: &Path, process: &Process) -> CallError {
         .environment
         .iter()
         .map(|entry| entry.split_once('=').unwrap_or((entry, "")));
-    // exec() also gives SIGPIPE and the signal mask back their defaults.
+    // The agent blocks SIGCHLD, and a mask is inherited: a shell would wait for its children for ever.
+    if let Err(error) = SigSet::empty().thread_set_mask() {
+        return CallError::internal(format!("could not unblock signals: {error}"));
+    }
+    // exec() gives SIGPIPE back its default.
     let error = Command::new(program)
         .arg0(name)
         .args(arguments)
