@@ -3,6 +3,7 @@ import { accessSync, constants, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { describeError } from "../../shared/errors.ts";
 import { xenMemoryOf } from "../../toolstack/admission.ts";
+import type { Hypervisor } from "../../toolstack/hypervisor.ts";
 import { type Check, type Finding, fail, type Host, ok, warn } from "./check.ts";
 
 const MIB = 1024 * 1024;
@@ -87,7 +88,7 @@ const devices: Check = {
 };
 
 /** A check that asks the hypervisor itself. */
-function askXen(name: string, look: (info: HypervisorInfo, host: Host) => Finding): Check {
+function askXen(name: string, look: (hypervisor: Hypervisor, host: Host) => Finding): Check {
   return {
     name,
     look(host) {
@@ -95,7 +96,7 @@ function askXen(name: string, look: (info: HypervisorInfo, host: Host) => Findin
         return fail("cannot ask Xen", describeError(host.hypervisor));
       }
       try {
-        return look(host.hypervisor.info(), host);
+        return look(host.hypervisor, host);
       } catch (error) {
         return fail("cannot ask Xen", describeError(error));
       }
@@ -103,33 +104,24 @@ function askXen(name: string, look: (info: HypervisorInfo, host: Host) => Findin
   };
 }
 
-type HypervisorInfo = ReturnType<Exclude<Host["hypervisor"], Error>["info"]>;
-
-const hvm = askXen("hardware virtualization", (info) => {
+const hvm = askXen("hardware virtualization", (hypervisor) => {
+  const info = hypervisor.info();
   const remedy = "switch on VT-x or AMD-V (SVM) in the firmware; do not boot Xen with hap=0";
   if (!info.hvm) return fail(`Xen can run no hardware VMs (${info.capabilities})`, remedy);
   if (!info.hap) return fail("Xen has no hardware-assisted paging (HAP)", remedy);
   return ok("HVM with HAP");
 });
 
-const scheduler: Check = {
-  name: "Xen scheduler",
-  look({ hypervisor }) {
-    try {
-      if (hypervisor instanceof Error) throw hypervisor;
-      if (hypervisor.capsCpu()) return ok("shares CPUs out by weight");
-    } catch (error) {
-      return fail("cannot ask Xen", describeError(error));
-    }
-    return warn(
-      "knows neither weights nor caps: what pods ask of CPUs is not heeded between them",
-      "boot Xen without sched=… on its command line; credit2 is its default",
-    );
-  },
-};
+const scheduler = askXen("Xen scheduler", (hypervisor) => {
+  if (hypervisor.capsCpu()) return ok("shares CPUs out by weight");
+  return warn(
+    "knows neither weights nor caps: what pods ask of CPUs is not heeded between them",
+    "boot Xen without sched=… on its command line; credit2 is its default",
+  );
+});
 
-const memory = askXen("free Xen memory", (info, { config }) => {
-  const free = Number(info.freeMemoryBytes);
+const memory = askXen("free Xen memory", (hypervisor, { config }) => {
+  const free = Number(hypervisor.info().freeMemoryBytes);
   const { vcpus, memory_mib, reserved_memory_mib } = config.vm;
   const pod = xenMemoryOf({ vcpus, memoryBytes: memory_mib * MIB });
   const pods = Math.max(0, Math.floor((free - reserved_memory_mib * MIB) / pod));
