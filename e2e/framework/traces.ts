@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { Box } from "../box/box.ts";
+import { xenDump } from "./xen-dump.ts";
 
 /** One domain, as Xen itself describes it (debug key `q`): neither we nor libxl are asked. */
 export interface DomainDump {
@@ -14,8 +15,7 @@ export interface DomainDump {
 
 /** Asks Xen for all its domains through its debug console. */
 export async function dumpDomains(box: Box): Promise<DomainDump[]> {
-  const { stdout } = await box.exec("xl dmesg -c >/dev/null; xl debug-keys q; xl dmesg -c");
-  return stdout
+  return (await xenDump(box, "q"))
     .split(/General information for domain /)
     .slice(1)
     .map((text) => ({

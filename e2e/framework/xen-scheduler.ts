@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { Box } from "../box/box.ts";
+import { xenDump } from "./xen-dump.ts";
 
 /** What Xen's scheduler gives a domain; see CpuShare. */
 export interface ScheduledDomain {
@@ -10,8 +11,7 @@ export interface ScheduledDomain {
 
 /** All guests as credit2 knows them, in the order in which they were made. */
 export async function scheduledDomains(box: Box): Promise<ScheduledDomain[]> {
-  const { stdout } = await box.exec("xl dmesg -c >/dev/null; xl debug-keys r; xl dmesg -c");
-  const lines = stdout.matchAll(/Domain: (\d+) w (\d+) c (\d+) v \d+/g);
+  const lines = (await xenDump(box, "r")).matchAll(/Domain: (\d+) w (\d+) c (\d+) v \d+/g);
   const guests = [...lines].map(([, ...numbers]) => numbers.map(Number)).filter(([id]) => id !== 0);
   return guests.map(([domid = 0, weight = 0, capPercent = 0]) => ({ domid, weight, capPercent }));
 }

@@ -29,10 +29,18 @@ export async function installStillNetwork(box: Box): Promise<void> {
   if (code !== 0) throw new Error(`no network that does nothing in the box: ${stderr}`);
 }
 
-/** lightvmd's settings, in which deadlines are those of an emulated machine. */
-export function daemonSettings(pool: PoolOfOne, network: "bridge" | "still"): string {
+/**
+ * lightvmd's settings, in which deadlines are those of an emulated machine. `kernelArguments` are more of
+ * them for the guests' kernel.
+ */
+export function daemonSettings(
+  pool: PoolOfOne,
+  network: "bridge" | "still",
+  kernelArguments: string = "",
+): string {
   return `
 [vm]
+kernel_arguments = "${kernelArguments}"
 boot_timeout_seconds = 60
 vmm_timeout_seconds = 60
 [image.registries."127.0.0.1:5000"]

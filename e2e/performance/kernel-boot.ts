@@ -20,10 +20,7 @@ const BOOTS = 5;
 const WORTH_A_LINE = 20;
 const TIMEOUT_MS = 900_000;
 /** The kernel tells of each initcall, and keeps all that it tells. */
-const SETTINGS = daemonSettings(undefined, "bridge").replace(
-  "[vm]",
-  '[vm]\nkernel_arguments = "initcall_debug log_buf_len=512K printk.time=1"',
-);
+const ARGUMENTS = "initcall_debug log_buf_len=512K printk.time=1";
 const PRIVILEGED = { security_context: { privileged: true } };
 
 /** Names of a System.map by their addresses, 16 hexadecimal digits. */
@@ -50,7 +47,8 @@ async function kernelLogs(): Promise<string[]> {
   const box = undo.adopt(booted, (it) => it.down());
   const registry = undo.use(await Registry.start(box));
   const { image } = (await pushImages(registry)).busybox;
-  await new Daemon(box).start({ config: SETTINGS, timeoutMs: TIMEOUT_MS });
+  const config = daemonSettings(undefined, "bridge", ARGUMENTS);
+  await new Daemon(box).start({ config, timeoutMs: TIMEOUT_MS });
   const crictl = new Crictl(box);
   await crictl.must(["pull", image], TIMEOUT_MS);
   const logs: string[] = [];
