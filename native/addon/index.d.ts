@@ -38,7 +38,7 @@ export function pauseDomain(domid: number): void;
 export function limitMemory(domid: number, bytes: bigint): void;
 /** Whether Xen's scheduler knows weights and caps. */
 export function capsCpu(): boolean;
-/** Weight 1 to 65535; percent of one CPU for all vCPUs together, 0 = no limit. */
+/** Weight 1 to 65535; percent of one CPU for all vCPUs together, 0 = no limit. Nothing without `capsCpu`. */
 export function shareCpu(domid: number, weight: number, capPercent: number): void;
 /** A domain that is gone is no error. */
 export function destroyDomain(domid: number): Promise<void>;

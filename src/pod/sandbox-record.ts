@@ -42,6 +42,7 @@ export const sandboxConfigSchema = z.object({
   userNamespace: idMappingsSchema.optional(),
   /** Sum over the containers; 0 = not said. */
   resources: z.object({
+    /** Of CPU time when it is short; 1024 is a whole CPU. */
     cpuShares: z.number().default(0),
     cpuQuotaMicroseconds: z.number(),
     cpuPeriodMicroseconds: z.number(),
@@ -59,8 +60,6 @@ export const sandboxMetadataSchema = z.object({
   vm: z.object({
     name: z.string(),
     vcpus: z.number(),
-    /** What it gets of CPU time when it is short, 1024 for a whole CPU; absent = not said. */
-    cpuShares: z.number().optional(),
     memoryBytes: z.number(),
     /** It boots the kernel of its container's image, not ours. */
     unikernel: z.boolean().optional(),

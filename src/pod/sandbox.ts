@@ -69,7 +69,8 @@ export class Sandbox {
   }
 
   get vmSpec(): PodVmSpec {
-    return { id: this.id, ...this.metadata.vm };
+    const { config, vm } = this.metadata;
+    return { id: this.id, ...vm, cpuShares: config.resources.cpuShares };
   }
 
   /** Writes facts down, then believes them. Throws when they cannot be written. */

@@ -81,7 +81,7 @@ export interface Hypervisor extends FileSender {
   limitMemory(domid: number, bytes: bigint): void;
   /** Whether Xen's scheduler knows what a CpuShare is: credit2 and credit do. */
   capsCpu(): boolean;
-  /** Sets what a domain gets of the CPUs from now on. */
+  /** Sets what a domain gets of the CPUs from now on; does nothing where `capsCpu` is false. */
   shareCpu(domid: number, share: CpuShare): void;
   /** Ends a domain and gives its memory back. A domain that is gone already is no error. */
   destroyDomain(domid: number): Promise<void>;

@@ -212,9 +212,8 @@ export class LightvmPodVm implements PodVm {
 
   setCpuShares(cpuShares: number): void {
     this.#alive();
-    const { hypervisor } = this.#context;
     const share = cpuShareOf(this.#record.flavor, { vcpus: this.#vcpus, cpuShares });
-    if (hypervisor.capsCpu()) hypervisor.shareCpu(this.domid, share);
+    this.#context.hypervisor.shareCpu(this.domid, share);
   }
 
   async setContainerLog(

@@ -63,8 +63,9 @@ export class NativeHypervisor implements Hypervisor {
     const numbers = callAddon("unavailable", "list the domains", () => this.#addon.domainUsages());
     const usages = new Map<number, DomainUsage>();
     for (let at = 0; at < numbers.length; at += 3) {
-      const [domid = 0n, cpuNanoseconds = 0n, memoryBytes = 0n] = numbers.subarray(at, at + 3);
-      usages.set(Number(domid), { cpuNanoseconds, memoryBytes });
+      const cpuNanoseconds = numbers[at + 1] ?? 0n;
+      const memoryBytes = numbers[at + 2] ?? 0n;
+      usages.set(Number(numbers[at]), { cpuNanoseconds, memoryBytes });
     }
     return usages;
   }

@@ -245,9 +245,8 @@ export class Shell implements AsyncDisposable {
 
   /** Tells Xen what the pod is to get of the CPUs. Not before it has booted: that is not the pod's doing. */
   shareCpu(pod: PodVmSpec): void {
-    const { hypervisor } = this.#tools;
     const share = cpuShareOf(this.plan.flavor, pod);
-    if (!isUsual(share) && hypervisor.capsCpu()) hypervisor.shareCpu(this.domid, share);
+    if (!isUsual(share)) this.#tools.hypervisor.shareCpu(this.domid, share);
   }
 
   /** Somebody waits for it from now on. */

@@ -107,7 +107,7 @@ export class FakeHypervisor implements Hypervisor {
 
   shareCpu(domid: number, { capPercent, weight }: CpuShare): void {
     this.#read(domid);
-    this.log.push(`weigh domain ${weight}, at most ${capPercent} %`);
+    if (this.canCap) this.log.push(`weigh domain ${weight}, at most ${capPercent} %`);
   }
 
   async destroyDomain(domid: number): Promise<void> {

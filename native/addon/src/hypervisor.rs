@@ -139,7 +139,7 @@ pub fn caps_cpu() -> napi::Result<bool> {
 }
 
 /// Sets what a domain gets of the CPUs from now on: its weight against others, and the most that all of
-/// its vCPUs together get, in percent of one CPU; 0 is no limit.
+/// its vCPUs together get, in percent of one CPU; 0 is no limit. Nothing where `caps_cpu` is false.
 #[napi]
 pub fn share_cpu(domid: u32, weight: u32, cap_percent: u32) -> napi::Result<()> {
     let domid = checked(domid)?;

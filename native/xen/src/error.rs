@@ -31,8 +31,6 @@ pub enum XenError {
         /// Xen's error number for this frame.
         source: io::Error,
     },
-    /// Xen's scheduler knows neither weights nor caps: it is neither credit nor credit2.
-    NoCaps,
     /// The arguments do not fit into the hypercall buffer.
     ArgumentsTooLarge(&'static str),
 }
@@ -71,7 +69,6 @@ impl fmt::Display for XenError {
             }
             Self::Refused { operation, .. } => write!(f, "{operation} failed"),
             Self::Unmappable { frame, .. } => write!(f, "cannot map guest frame {frame:#x}"),
-            Self::NoCaps => f.write_str("Xen's scheduler knows neither weights nor caps"),
             Self::ArgumentsTooLarge(operation) => {
                 write!(
                     f,
@@ -88,7 +85,7 @@ impl Error for XenError {
             Self::Unavailable { source, .. }
             | Self::Refused { source, .. }
             | Self::Unmappable { source, .. } => Some(source),
-            Self::UnknownInterface(_) | Self::NoCaps | Self::ArgumentsTooLarge(_) => None,
+            Self::UnknownInterface(_) | Self::ArgumentsTooLarge(_) => None,
         }
     }
 }

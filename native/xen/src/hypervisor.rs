@@ -113,14 +113,12 @@ impl Hypervisor {
         Ok(sysctl::scheduler(&self.privcmd)?.is_some())
     }
 
-    /// Sets what the domain gets of the CPUs from now on.
-    ///
-    /// # Errors
-    ///
-    /// Xen's scheduler has no weights and caps, or refuses these.
+    /// Sets what the domain gets of the CPUs from now on; nothing where [`Self::caps_cpu`] is false.
     pub fn share_cpu(&self, domid: u16, share: CpuShare) -> Result<(), XenError> {
-        let scheduler = sysctl::scheduler(&self.privcmd)?.ok_or(XenError::NoCaps)?;
-        self.domctl().share_cpu(domid, scheduler, share)
+        match sysctl::scheduler(&self.privcmd)? {
+            Some(scheduler) => self.domctl().share_cpu(domid, scheduler, share),
+            None => Ok(()),
+        }
     }
 
     /// Takes one from the domain's pause count; a domain starts with one. Returns how long the

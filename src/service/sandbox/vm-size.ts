@@ -17,7 +17,6 @@ export function vmOf(sandbox: SandboxConfig, defaults: Config["vm"]): SandboxMet
   return {
     name: vmName(sandbox),
     vcpus: vcpus(sandbox, defaults),
-    ...(sandbox.resources.cpuShares > 0 && { cpuShares: sandbox.resources.cpuShares }),
     ...(isForUnikernels(sandbox)
       ? { unikernel: true, memoryBytes: unikernelBytes(sandbox, defaults) }
       : { memoryBytes: memoryBytes(sandbox, defaults) }),
