@@ -23,6 +23,9 @@ const BOOKWORM_PACKAGES = [
   ...["cpio", "xz-utils", "linux-source-6.1"],
 ];
 
+/** Our driver in the kernel's tree. */
+const DRIVER_OBJECTS = ["noxs_bus.o", "virtio_noxs.o", "noxs_sysctl.o", "noxs_memory.o"];
+
 /**
  * Unpacks the source and puts our driver into it, which takes one line in two of its files. The
  * configuration is what the fragments say over "no" to everything, so they are the whole truth.
@@ -41,7 +44,7 @@ tar -xf "/usr/src/linux-source-$SERIES.tar.xz" -C /build/source --strip-componen
 cd /build/source/drivers/virtio
 cp /driver/*.[ch] /driver/Kconfig.noxs /abi/noxs.h .
 echo 'source "drivers/virtio/Kconfig.noxs"' >> Kconfig
-echo 'obj-$(CONFIG_VIRTIO_NOXS) += virtio_noxs.o noxs_memory.o' >> Makefile
+echo 'obj-$(CONFIG_VIRTIO_NOXS) += ${DRIVER_OBJECTS.join(" ")}' >> Makefile
 cd /build/source
 if [ "$SERIES" = 6.12 ]; then
   sed -i 's/^#if defined(CONFIG_SYSFS) && !defined(CONFIG_SLUB_TINY)$/#if 0/' mm/slab.h
@@ -55,7 +58,7 @@ KCONFIG_ALLCONFIG=/build/fragments make -s allnoconfig
 const COMPILE = `
 export KBUILD_BUILD_USER=lightvm KBUILD_BUILD_HOST=lightvm KBUILD_BUILD_TIMESTAMP=2026-01-01
 cd /build/source
-nice make -s -j "$(nproc)" W=1 KCFLAGS=-Werror drivers/virtio/virtio_noxs.o drivers/virtio/noxs_memory.o
+nice make -s -j "$(nproc)" W=1 KCFLAGS=-Werror ${DRIVER_OBJECTS.map((object) => `drivers/virtio/${object}`).join(" ")}
 nice make -s -j "$(nproc)" vmlinux
 strip -o /build/vmlinux vmlinux
 `;

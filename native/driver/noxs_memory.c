@@ -38,7 +38,7 @@
 #include <xen/xen.h>
 #include <asm/xen/hypercall.h>
 
-#include "noxs_memory.h"
+#include "noxs_device.h"
 
 /* What a large page has. */
 #define NOXS_PIECE_SIZE SZ_2M

@@ -1,106 +1,33 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * noxs: virtio devices of a Xen guest without XenStore.
+ * The virtio transport of noxs: what virtio core and its drivers ask of a device
+ * whose control page is shared with the VMM.
  *
- * The VMM describes the devices in a region of the guest's own memory, whose
- * address is on the command line (noxs=0x...). noxs.h holds the contract; this
- * file is the guest's side of it:
- *
- *   - a slot is an entry of the device page. Its event channel is bound when
- *     the slot is first used and stays bound: unbinding would close the port,
- *     and the VMM uses it again for the slot's next device.
- *   - each device hangs below a platform device noxs<id>, which user space
- *     finds by the number that the VMM gave it.
- *   - whatever the VMM must answer is a request: write the front half, grow
- *     the request number, ring, sleep until it is acknowledged.
- *
- * The VMM is trusted as any hypervisor's device model is. Checks are there so
- * that a disagreement ends in a log line and a missing device, not in a crash.
+ * Whatever the VMM must answer is a request: write the front half, grow the
+ * request number, ring, sleep until it is acknowledged.
  */
 
 #define pr_fmt(fmt) "noxs: " fmt
 
-#include <linux/dma-mapping.h>
-#include <linux/init.h>
 #include <linux/interrupt.h>
-#include <linux/io.h>
 #include <linux/kernel.h>
 #include <linux/log2.h>
-#include <linux/panic_notifier.h>
 #include <linux/platform_device.h>
-#include <linux/reboot.h>
 #include <linux/slab.h>
 #include <linux/timekeeping.h>
 #include <linux/version.h>
-#include <linux/virtio.h>
 #include <linux/virtio_config.h>
 #include <linux/virtio_ring.h>
-#include <linux/wait.h>
-#include <linux/workqueue.h>
-#include <xen/events.h>
 #include <xen/interface/sched.h>
-#include <xen/xen.h>
-#include <asm/i8259.h>
-#include <asm/x86_init.h>
 #include <asm/xen/hypercall.h>
 
-#include "noxs.h"
-#include "noxs_memory.h"
+#include "noxs_device.h"
 
-/* How long the VMM may take to answer; it answers in microseconds unless it hangs. */
-#define NOXS_TIME_LIMIT_SECONDS 10
-/* The most a region can need: the device page and a control page for each slot. */
-#define NOXS_REGION_PAGES_MAX (1 + NOXS_MAX_SLOTS)
 #define NOXS_QUEUE_SIZE_MAX 32768
-
-struct noxs_device;
-
-/* One entry of the device page. Written by the scan alone. */
-struct noxs_slot {
-	unsigned int index;
-	u32 port; /* 0: not bound yet */
-	int irq;
-	u32 released; /* id of the last device given back */
-	struct noxs_device *device; /* read by the interrupt handler */
-};
-
-struct noxs_device {
-	struct virtio_device vdev;
-	struct platform_device *parent;
-	struct noxs_slot *slot;
-	struct noxs_control_page *page;
-	wait_queue_head_t answered;
-	struct virtqueue *queues[NOXS_MAX_QUEUES];
-	u64 offered;
-	u32 id;
-	u32 type;
-	u32 request; /* last number written */
-	u32 config_generation; /* last one that the driver was told of */
-	u32 asked; /* sysctl: last sequence number obeyed */
-	u32 said; /* sysctl: last sequence number written */
-	u8 status; /* as the driver set it */
-	bool registered;
-	bool gone; /* the entry vanished: the page is no longer ours */
-	bool broken; /* until the next reset */
-	bool silent; /* a request was not answered in time: there will be no other */
-};
-
-static phys_addr_t noxs_address;
-static u32 noxs_pages;
-static struct noxs_device_page *noxs_page;
-static struct noxs_slot *noxs_slots;
-static unsigned int noxs_slot_count;
-/* Set and cleared by the scan; used where nothing may sleep. */
-static struct noxs_device *noxs_sysctl_device;
 
 static struct noxs_device *to_noxs(struct virtio_device *vdev)
 {
 	return container_of(vdev, struct noxs_device, vdev);
-}
-
-static void noxs_ring(struct noxs_device *device)
-{
-	notify_remote_via_evtchn(device->slot->port);
 }
 
 /* ---- Requests -------------------------------------------------------- */
@@ -402,109 +329,7 @@ static const struct virtio_config_ops noxs_config_ops = {
 	.bus_name = noxs_bus_name,
 };
 
-/* ---- sysctl: what the VMM asks of the guest, and what the guest says - */
-
-/* Callable anywhere, also while the system goes down. */
-static void noxs_say(u32 word)
-{
-	struct noxs_device *device;
-
-	rcu_read_lock();
-	device = READ_ONCE(noxs_sysctl_device);
-	if (device) {
-		/* Word and sequence number in one store, as the VMM reads them in one load. */
-		WRITE_ONCE(*(__le64 *)device->page->front.config,
-			   cpu_to_le64((u64)word << 32 | ++device->said));
-		noxs_ring(device);
-	}
-	rcu_read_unlock();
-}
-
-static void noxs_obey(struct noxs_device *device)
-{
-	u64 both = le64_to_cpu(READ_ONCE(*(const __le64 *)device->page->back.config));
-	u32 sequence = lower_32_bits(both);
-	u32 word = upper_32_bits(both);
-
-	if (sequence == device->asked)
-		return;
-	device->asked = sequence;
-	switch (word) {
-	case NOXS_SYSCTL_NONE:
-		break;
-	case NOXS_SYSCTL_POWEROFF:
-		pr_info("asked to power off\n");
-		orderly_poweroff(true);
-		break;
-	case NOXS_SYSCTL_REBOOT:
-		pr_info("asked to restart\n");
-		orderly_reboot();
-		break;
-	default:
-		pr_warn("asked for %u, which this kernel does not know\n", word);
-	}
-}
-
-static bool noxs_reaches(struct noxs_device *device, u64 end)
-{
-	const struct noxs_sysctl *sysctl = (const void *)device->page->back.config;
-
-	return le64_to_cpu(virt_load_acquire(&sysctl->memory_end)) >= end;
-}
-
-bool noxs_announce_memory(u64 end)
-{
-	/* The VMM removes devices, but never this one. */
-	struct noxs_device *device = READ_ONCE(noxs_sysctl_device);
-	struct noxs_sysctl *sysctl;
-
-	if (!device)
-		return false;
-	sysctl = (void *)device->page->front.config;
-	WRITE_ONCE(sysctl->memory_end, cpu_to_le64(end));
-	noxs_ring(device);
-	return wait_event_timeout(device->answered, noxs_reaches(device, end),
-				  NOXS_TIME_LIMIT_SECONDS * HZ);
-}
-
-static int noxs_on_reboot(struct notifier_block *block, unsigned long action, void *command)
-{
-	/* Powering off is said by noxs_power_off(), when the guest really goes. */
-	if (action == SYS_RESTART)
-		noxs_say(NOXS_SYSCTL_RESTARTING);
-	else if (action == SYS_HALT)
-		noxs_say(NOXS_SYSCTL_EXITING);
-	return NOTIFY_DONE;
-}
-
-/* The last to be told: what other notifiers still do, the guest does before it says goodbye. */
-static struct notifier_block noxs_reboot_notifier = {
-	.notifier_call = noxs_on_reboot,
-	.priority = INT_MIN,
-};
-
-static int noxs_on_panic(struct notifier_block *block, unsigned long event, void *message)
-{
-	noxs_say(NOXS_SYSCTL_PANICKED);
-	return NOTIFY_DONE;
-}
-
-/* Xen's own notifier, which may end the domain, has the lowest priority. */
-static struct notifier_block noxs_panic_notifier = {
-	.notifier_call = noxs_on_panic,
-};
-
-/* A PVH guest without ACPI tables has no other way to power off than to ask Xen. */
-static int noxs_power_off(struct sys_off_data *data)
-{
-	struct sched_shutdown shutdown = { .reason = SHUTDOWN_poweroff };
-
-	noxs_say(NOXS_SYSCTL_EXITING);
-	HYPERVISOR_sched_op(SCHEDOP_shutdown, &shutdown);
-	return NOTIFY_DONE;
-}
-
-/* ---- Interrupts ------------------------------------------------------ */
+/* ---- What the bus calls ---------------------------------------------- */
 
 static void noxs_check_config(struct noxs_device *device)
 {
@@ -516,19 +341,10 @@ static void noxs_check_config(struct noxs_device *device)
 	virtio_config_changed(&device->vdev);
 }
 
-static irqreturn_t noxs_interrupt(int irq, void *data)
+void noxs_virtio_interrupt(struct noxs_device *device, int irq)
 {
-	struct noxs_slot *slot = data;
-	struct noxs_device *device = smp_load_acquire(&slot->device);
 	unsigned int i;
 
-	if (!device)
-		return IRQ_HANDLED;
-	if (device->type == NOXS_TYPE_SYSCTL) {
-		wake_up(&device->answered);
-		noxs_obey(device);
-		return IRQ_HANDLED;
-	}
 	wake_up(&device->answered);
 	for (i = 0; i < NOXS_MAX_QUEUES; i++) {
 		struct virtqueue *queue = READ_ONCE(device->queues[i]);
@@ -541,71 +357,17 @@ static irqreturn_t noxs_interrupt(int irq, void *data)
 		if (device->status && noxs_verdict(device) & VIRTIO_CONFIG_S_NEEDS_RESET)
 			noxs_break(device, "the VMM says so");
 	}
-	return IRQ_HANDLED;
 }
-
-/* The port of a slot is the same for all its devices, unless the VMM says otherwise. */
-static int noxs_bind(struct noxs_slot *slot, u32 port)
-{
-	int irq;
-
-	if (slot->port == port)
-		return 0;
-	if (slot->port)
-		unbind_from_irqhandler(slot->irq, slot);
-	slot->port = 0;
-	irq = bind_evtchn_to_irqhandler(port, noxs_interrupt, 0, "noxs", slot);
-	if (irq < 0)
-		return irq;
-	slot->irq = irq;
-	slot->port = port;
-	return 0;
-}
-
-/* ---- Devices --------------------------------------------------------- */
 
 static void noxs_release_device(struct device *dev)
 {
 	kfree(container_of(dev, struct noxs_device, vdev.dev));
 }
 
-static struct noxs_control_page *noxs_control_page(u64 address)
-{
-	u64 offset = address - noxs_address;
-
-	if (offset < NOXS_PAGE_SIZE || offset % NOXS_PAGE_SIZE ||
-	    offset / NOXS_PAGE_SIZE >= noxs_pages)
-		return NULL;
-	return (void *)noxs_page + offset;
-}
-
-static struct platform_device *noxs_create_parent(u32 id)
-{
-	char name[sizeof("noxs4294967295")];
-	struct platform_device_info info = {
-		.name = name,
-		.id = PLATFORM_DEVID_NONE,
-		.dma_mask = DMA_BIT_MASK(64),
-	};
-
-	snprintf(name, sizeof(name), "noxs%u", id);
-	return platform_device_register_full(&info);
-}
-
-static int noxs_register(struct noxs_device *device)
+int noxs_virtio_register(struct noxs_device *device)
 {
 	int error;
 
-	if (device->type == NOXS_TYPE_SYSCTL) {
-		smp_store_release(&device->slot->device, device);
-		WRITE_ONCE(noxs_sysctl_device, device);
-		noxs_say(NOXS_SYSCTL_ALIVE);
-		/* What was asked before the interrupt was bound. */
-		disable_irq(device->slot->irq);
-		noxs_obey(device);
-		enable_irq(device->slot->irq);
-		return 0;
-	}
 	device->vdev.dev.parent = &device->parent->dev;
 	device->vdev.dev.release = noxs_release_device;
 	device->vdev.config = &noxs_config_ops;
@@ -623,224 +385,12 @@ static int noxs_register(struct noxs_device *device)
 	return 0;
 }
 
-static int noxs_add(struct noxs_slot *slot, u32 type, u32 id, u32 port, u64 address)
+void noxs_virtio_unregister(struct noxs_device *device)
 {
-	struct noxs_device *device;
-	int error;
-
-	device = kzalloc(sizeof(*device), GFP_KERNEL);
-	if (!device)
-		return -ENOMEM;
-	init_waitqueue_head(&device->answered);
-	device->slot = slot;
-	device->id = id;
-	device->type = type;
-	error = -EINVAL;
-	device->page = noxs_control_page(address);
-	if (!device->page)
-		goto free;
-	WRITE_ONCE(device->page->front.flags, 0);
-	device->request = le32_to_cpu(READ_ONCE(device->page->front.request));
-	device->status = le32_to_cpu(READ_ONCE(device->page->front.status));
-	device->said = le32_to_cpu(((struct noxs_sysctl *)device->page->front.config)->sequence);
-	error = noxs_bind(slot, port);
-	if (error)
-		goto free;
-	device->parent = noxs_create_parent(id);
-	error = PTR_ERR_OR_ZERO(device->parent);
-	if (error)
-		goto free;
-	error = noxs_register(device);
-	if (!error)
-		return 0;
-	smp_store_release(&slot->device, NULL);
-	synchronize_irq(slot->irq);
-	platform_device_unregister(device->parent);
-	put_device(&device->vdev.dev);
-	return error;
-free:
-	kfree(device);
-	return error;
+	/* Put by the caller, who has to look at the device until no interrupt does. */
+	get_device(&device->vdev.dev);
+	if (device->gone)
+		virtio_break_device(&device->vdev);
+	/* The driver's remove() makes requests: the interrupt is needed until then. */
+	unregister_virtio_device(&device->vdev);
 }
-
-/* Lets go of a device. `gone`: its page may already belong to another one. */
-static void noxs_remove(struct noxs_slot *slot, bool gone)
-{
-	struct noxs_device *device = slot->device;
-	struct platform_device *parent = device->parent;
-	bool is_virtio = device->type != NOXS_TYPE_SYSCTL;
-
-	device->gone = gone;
-	if (is_virtio) {
-		get_device(&device->vdev.dev);
-		if (gone)
-			virtio_break_device(&device->vdev);
-		/* The driver's remove() makes requests: the interrupt is needed until then. */
-		unregister_virtio_device(&device->vdev);
-	} else {
-		WRITE_ONCE(noxs_sysctl_device, NULL);
-		synchronize_rcu();
-	}
-	smp_store_release(&slot->device, NULL);
-	synchronize_irq(slot->irq);
-	if (is_virtio)
-		put_device(&device->vdev.dev);
-	else
-		kfree(device);
-	platform_device_unregister(parent);
-}
-
-/*
- * Gives a device back that the VMM wants to remove, also one that this side never
- * took. The answer is the entry's next state, so there is nothing to wait for.
- */
-static void noxs_give_back(struct noxs_slot *slot, u32 id, u32 port, u64 address)
-{
-	struct noxs_control_page *page = noxs_control_page(address);
-	struct noxs_front *front;
-
-	if (!page || slot->released == id)
-		return;
-	slot->released = id;
-	front = &page->front;
-	WRITE_ONCE(front->status, 0);
-	WRITE_ONCE(front->flags, cpu_to_le32(NOXS_FRONT_RELEASED));
-	virt_store_release(&front->request,
-			   cpu_to_le32(le32_to_cpu(READ_ONCE(front->request)) + 1));
-	notify_remote_via_evtchn(port);
-}
-
-/* ---- The device page ------------------------------------------------- */
-
-static void noxs_scan_slot(struct noxs_slot *slot)
-{
-	const struct noxs_entry *entry = &noxs_page->entries[slot->index];
-	u32 state = le32_to_cpu(virt_load_acquire(&entry->state));
-	u32 type = le32_to_cpu(READ_ONCE(entry->type));
-	u32 id = le32_to_cpu(READ_ONCE(entry->id));
-	u32 port = le32_to_cpu(READ_ONCE(entry->port));
-	u64 address = le64_to_cpu(READ_ONCE(entry->control_address));
-	int error;
-
-	if (slot->device) {
-		if (state == NOXS_SLOT_PRESENT && slot->device->id == id)
-			return;
-		noxs_remove(slot, state != NOXS_SLOT_REMOVING || slot->device->id != id);
-	}
-	if (state == NOXS_SLOT_REMOVING)
-		noxs_give_back(slot, id, port, address);
-	if (state != NOXS_SLOT_PRESENT)
-		return;
-	error = noxs_add(slot, type, id, port, address);
-	if (error)
-		pr_err("device %u of type %u in slot %u: error %d\n", id, type, slot->index, error);
-}
-
-static void noxs_scan(struct work_struct *work)
-{
-	u32 generation;
-	unsigned int i;
-
-	do {
-		generation = le32_to_cpu(virt_load_acquire(&noxs_page->header.generation));
-		for (i = 0; i < noxs_slot_count; i++)
-			noxs_scan_slot(&noxs_slots[i]);
-	} while (le32_to_cpu(READ_ONCE(noxs_page->header.generation)) != generation);
-}
-
-static DECLARE_WORK(noxs_scan_work, noxs_scan);
-
-static irqreturn_t noxs_page_changed(int irq, void *data)
-{
-	queue_work(system_unbound_wq, &noxs_scan_work);
-	return IRQ_HANDLED;
-}
-
-/*
- * A noxs guest has no PIT, PIC, HPET or CMOS clock. Linux would learn that by
- * reading their ports until it gives up: 100 000 exits to Xen, most of the time
- * that a pod takes to boot. The parameter is read before any of them is sought.
- */
-static void __init noxs_rule_out_pc(void)
-{
-	legacy_pic = &null_legacy_pic;
-	x86_init.timers.timer_init = x86_init_noop;
-	x86_init.irqs.pre_vector_init = x86_init_noop;
-	x86_platform.legacy.rtc = 0;
-	x86_platform.legacy.warm_reset = 0;
-}
-
-static int __init noxs_parse_address(char *text)
-{
-	u64 address;
-	int error = text ? kstrtoull(text, 0, &address) : -EINVAL;
-
-	if (error || !address || address % NOXS_PAGE_SIZE) {
-		pr_err("noxs= needs the address of a page\n");
-		return -EINVAL;
-	}
-	noxs_address = address;
-	noxs_rule_out_pc();
-	return 0;
-}
-early_param("noxs", noxs_parse_address);
-
-/* Maps the region, whose own first page says how long it is. */
-static int __init noxs_map(void)
-{
-	struct noxs_header *header = memremap(noxs_address, NOXS_PAGE_SIZE, MEMREMAP_WB);
-	u32 first_word, entry_size;
-
-	if (!header)
-		return -ENOMEM;
-	first_word = le32_to_cpu(READ_ONCE(header->first_word));
-	entry_size = le16_to_cpu(READ_ONCE(header->entry_size));
-	noxs_slot_count = le16_to_cpu(READ_ONCE(header->slot_count));
-	noxs_pages = le32_to_cpu(READ_ONCE(header->region_pages));
-	memunmap(header);
-	if (first_word != NOXS_FIRST_WORD || entry_size != sizeof(struct noxs_entry) ||
-	    noxs_slot_count < 1 || noxs_slot_count > NOXS_MAX_SLOTS ||
-	    noxs_pages < 1 || noxs_pages > NOXS_REGION_PAGES_MAX) {
-		pr_err("no device page of version %u at %pa: first word %#x, %u slots of %u bytes, %u pages\n",
-		       NOXS_VERSION, &noxs_address, first_word, noxs_slot_count, entry_size,
-		       noxs_pages);
-		return -ENODEV;
-	}
-	noxs_page = memremap(noxs_address, noxs_pages * NOXS_PAGE_SIZE, MEMREMAP_WB);
-	return noxs_page ? 0 : -ENOMEM;
-}
-
-static int __init noxs_init(void)
-{
-	struct sys_off_handler *handler;
-	unsigned int i;
-	int error;
-
-	if (!noxs_address || !xen_hvm_domain())
-		return 0;
-	error = noxs_map();
-	if (error)
-		return error;
-	noxs_slots = kcalloc(noxs_slot_count, sizeof(*noxs_slots), GFP_KERNEL);
-	if (!noxs_slots)
-		return -ENOMEM;
-	for (i = 0; i < noxs_slot_count; i++)
-		noxs_slots[i].index = i;
-	error = register_reboot_notifier(&noxs_reboot_notifier);
-	if (error)
-		pr_err("cannot watch reboots: error %d\n", error);
-	atomic_notifier_chain_register(&panic_notifier_list, &noxs_panic_notifier);
-	handler = register_sys_off_handler(SYS_OFF_MODE_POWER_OFF, SYS_OFF_PRIO_DEFAULT,
-					   noxs_power_off, NULL);
-	if (IS_ERR(handler))
-		pr_err("cannot power off: error %ld\n", PTR_ERR(handler));
-	error = bind_evtchn_to_irqhandler(le32_to_cpu(READ_ONCE(noxs_page->header.doorbell_port)),
-					  noxs_page_changed, 0, "noxs", &noxs_scan_work);
-	if (error < 0)
-		pr_err("no hot-plug: cannot bind the doorbell: error %d\n", error);
-	/* Synchronous, so that the devices of the start are there before init runs. */
-	queue_work(system_unbound_wq, &noxs_scan_work);
-	flush_work(&noxs_scan_work);
-	return 0;
-}
-device_initcall(noxs_init);
