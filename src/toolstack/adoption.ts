@@ -8,11 +8,12 @@ import { dismantle } from "./dismantle.ts";
 import { domainUuid } from "./domain-uuid.ts";
 import { GuestEvents } from "./guest-events.ts";
 import { readJournal } from "./journal.ts";
-import { LightvmPodVm, type PodVmContext, type PodVmLink } from "./lightvm-pod-vm.ts";
+import { LightvmPodVm, type PodVmContext } from "./lightvm-pod-vm.ts";
 import type { PodVm, PodVmEnd, PodVmSpec } from "./pod-vm.ts";
 import { endFileServer } from "./pod-volumes.ts";
 import type { ShellDirectory } from "./shell-directory.ts";
 import type { ShellRecord } from "./shell-record.ts";
+import type { PodVmLink } from "./vm-conclusion.ts";
 import { endOfGuest, endOfState, realtimeNanoseconds } from "./vm-end.ts";
 
 /**

@@ -14,12 +14,8 @@ import { callAgent } from "./agent-call.ts";
 import { attachFilesystem } from "./attach-filesystem.ts";
 import { cpuShareOf } from "./cpu-share.ts";
 import type { DeviceHost } from "./device-host.ts";
-import { dismantle } from "./dismantle.ts";
-import { domainUuid } from "./domain-uuid.ts";
-import type { DomainFate, DomainWatch } from "./domain-watch.ts";
-import type { GuestEvents } from "./guest-events.ts";
+import type { DomainWatch } from "./domain-watch.ts";
 import type { Hypervisor } from "./hypervisor.ts";
-import { readJournal } from "./journal.ts";
 import { type AttachedDevice, PodDevices, type WantedDevice } from "./pod-devices.ts";
 import { PodImages } from "./pod-images.ts";
 import type {
@@ -35,7 +31,6 @@ import type {
 } from "./pod-vm.ts";
 import {
   type AttachedVolumes,
-  endFileServer,
   PodVolumes,
   type Volume,
   type VolumesRecord,
@@ -43,8 +38,9 @@ import {
 import type { ShellDirectory } from "./shell-directory.ts";
 import type { ShellRecord } from "./shell-record.ts";
 import { helloOfAttach, helloOfForward, helloOfStream } from "./stream-hello.ts";
+import { type PodVmLink, VmConclusion } from "./vm-conclusion.ts";
 import { VmDisks } from "./vm-disks.ts";
-import { endOfGuest, endToldBy, realtimeNanoseconds, STATE_MS, withLastWords } from "./vm-end.ts";
+import { realtimeNanoseconds } from "./vm-end.ts";
 import type { VolumeHost } from "./volume-host.ts";
 
 /** What all VMs of a toolstack share. */
@@ -61,26 +57,11 @@ export interface PodVmContext {
   readonly onRemoved: (podId: string, shellId: string, uid: number | undefined) => void;
 }
 
-/** The two ways to hear from a VM that is alive. */
-export interface PodVmLink {
-  readonly client: VmmClient;
-  readonly events: GuestEvents;
-}
-
-/**
- * The VM of a pod.
- *
- *            guest ends | VMM dies | domain vanishes | stop | destroy
- *   running ─────────────────────────────────────────────────────────► concluding ──► ended
- *
- * `concluding` happens once, whatever comes first: exits are read (VMM, or the journal it left),
- * the end is written down, `ended` resolves, then VMM and domain are dismantled.
- */
+/** The VM of a pod, from the time it runs: what is attached to it, what is asked of its agent, its end. */
 export class LightvmPodVm implements PodVm {
   readonly id: string;
   readonly domid: number;
   readonly breakdown: readonly BreakdownStep[];
-  readonly ended: Promise<PodVmEnd>;
   readonly #context: PodVmContext;
   readonly #logger: Logger;
   readonly #directory: ShellDirectory;
@@ -90,12 +71,8 @@ export class LightvmPodVm implements PodVm {
   readonly #images: PodImages;
   readonly #devices: PodDevices;
   readonly #volumes: PodVolumes;
-  readonly #resolveEnded: (end: PodVmEnd) => void;
+  readonly #conclusion: VmConclusion;
   #record: ShellRecord;
-  #end: PodVmEnd | undefined;
-  #exits: readonly ProcessExited[] = [];
-  #concluding: Promise<void> | undefined;
-  #watching: Disposable | undefined;
 
   private constructor(
     context: PodVmContext,
@@ -125,9 +102,16 @@ export class LightvmPodVm implements PodVm {
     this.#images = new PodImages(disks, record.images, (images) => this.#update({ images }));
     const note = (held: ShellRecord["disks"]) => this.#update({ disks: held });
     this.#devices = new PodDevices(context.deviceHost, disks, record.disks, note);
-    const { promise, resolve } = Promise.withResolvers<PodVmEnd>();
-    this.ended = promise;
-    this.#resolveEnded = resolve;
+    this.#conclusion = new VmConclusion({
+      podId: this.id,
+      domid: this.domid,
+      directory,
+      link,
+      hypervisor: context.hypervisor,
+      logger: this.#logger,
+      record: () => this.#record,
+      note: (end) => this.#update({ end }),
+    });
   }
 
   /** A VM whose agent has answered. */
@@ -140,7 +124,7 @@ export class LightvmPodVm implements PodVm {
     breakdown: readonly BreakdownStep[],
   ): LightvmPodVm {
     const vm = new LightvmPodVm(context, spec, directory, record, link, breakdown);
-    vm.#watchOver(link);
+    vm.#conclusion.watchOver(link, context.watch);
     return vm;
   }
 
@@ -157,19 +141,17 @@ export class LightvmPodVm implements PodVm {
     return vm;
   }
 
-  /** See the class comment. Who comes later waits for the first; after a failure tries again. */
-  async conclude(end: PodVmEnd): Promise<void> {
-    this.#concluding ??= this.#runConclusion(end);
-    try {
-      await this.#concluding;
-    } catch (error) {
-      this.#concluding = undefined;
-      throw error;
-    }
+  get ended(): Promise<PodVmEnd> {
+    return this.#conclusion.ended;
   }
 
   get end(): PodVmEnd | undefined {
-    return this.#end;
+    return this.#conclusion.end;
+  }
+
+  /** Dismantles the VM; `end` is how it ended, unless that was known before. See `VmConclusion`. */
+  async conclude(end: PodVmEnd): Promise<void> {
+    await this.#conclusion.conclude(end);
   }
 
   async attachImage(path: string, signal: AbortSignal): Promise<number> {
@@ -185,7 +167,7 @@ export class LightvmPodVm implements PodVm {
   }
 
   async detachVolumes(containerId: string): Promise<void> {
-    if (this.#end === undefined) await this.#volumes.detach(containerId);
+    if (this.end === undefined) await this.#volumes.detach(containerId);
   }
 
   async attachDevices(
@@ -197,7 +179,7 @@ export class LightvmPodVm implements PodVm {
   }
 
   async detachDevices(containerId: string): Promise<void> {
-    if (this.#end === undefined) await this.#devices.detach(containerId);
+    if (this.end === undefined) await this.#devices.detach(containerId);
   }
 
   async attachNetwork({ fd, mac, mtu, offloads }: VmTap, signal: AbortSignal): Promise<void> {
@@ -257,12 +239,11 @@ export class LightvmPodVm implements PodVm {
   }
 
   async containerExits(): Promise<readonly ProcessExited[]> {
-    if (this.#end !== undefined || this.#link === undefined) return this.#exits;
-    return await this.#readExits(this.#context.vmmTimeoutMs);
+    return await this.#conclusion.exits(this.#context.vmmTimeoutMs);
   }
 
   async stop(graceMs: number): Promise<void> {
-    if (this.#concluding === undefined && graceMs > 0 && this.#link !== undefined) {
+    if (!this.#conclusion.begun && graceMs > 0 && this.#link !== undefined) {
       // The guest may power off before its reply is out; its end is the answer.
       this.#askToShutDown(this.#link.client, graceMs).catch((error) =>
         this.#logger.debug({ error }, "the guest did not confirm the shutdown"),
@@ -288,14 +269,8 @@ export class LightvmPodVm implements PodVm {
   }
 
   #alive(): PodVmLink {
-    const over = this.#end !== undefined || this.#concluding !== undefined;
-    if (this.#link === undefined || over) throw this.#ended();
+    if (this.#link === undefined || this.#conclusion.begun) throw this.#conclusion.error();
     return this.#link;
-  }
-
-  #ended(cause?: unknown): LightvmError {
-    const how = this.#end?.message ?? "it is being destroyed";
-    return new LightvmError("unavailable", `the VM of pod ${this.id} has ended: ${how}`, { cause });
   }
 
   /** A call that the VM's end has broken off fails with that end, not with the connection's. */
@@ -305,7 +280,7 @@ export class LightvmPodVm implements PodVm {
       return await act(link);
     } catch (error) {
       const lost = error instanceof LightvmError && error.code === "unavailable";
-      throw lost && this.#end !== undefined ? this.#ended(error) : error;
+      throw lost && this.end !== undefined ? this.#conclusion.error(error) : error;
     }
   }
 
@@ -337,74 +312,6 @@ export class LightvmPodVm implements PodVm {
     const { hypervisor, vmmTimeoutMs } = this.#context;
     const wait = { signal, timeoutMs: vmmTimeoutMs };
     return handOneToVmm(hypervisor, this.#directory.socket, file, wait);
-  }
-
-  #watchOver({ client, events }: PodVmLink): void {
-    const { watch } = this.#context;
-    void events.ended.then((end) => this.#concludeLogged(endOfGuest(end)));
-    void client.lost.then((reason) =>
-      this.#concludeLogged({
-        reason: "vmm-died",
-        message: reason.message,
-        at: realtimeNanoseconds(),
-      }),
-    );
-    this.#watching = watch.watch(
-      this.domid,
-      domainUuid(this.#directory.id),
-      (fate) => void this.#concludeFate(fate, client),
-    );
-  }
-
-  /** The domain has ended; its VMM may know better why. */
-  async #concludeFate(fate: DomainFate, client: VmmClient): Promise<void> {
-    await this.#concludeLogged(await endToldBy(client, fate, this.#logger));
-  }
-
-  async #concludeLogged(end: PodVmEnd): Promise<void> {
-    try {
-      await this.conclude(end);
-    } catch (error) {
-      // `destroy` tries again and reports.
-      this.#logger.error({ error }, "cannot dismantle an ended VM");
-    }
-  }
-
-  async #runConclusion(end: PodVmEnd): Promise<void> {
-    this.#watching?.[Symbol.dispose]();
-    const { bootLog } = this.#directory;
-    if (this.#end === undefined) await this.#settle(withLastWords(end, bootLog));
-    const remains = {
-      uuid: domainUuid(this.#directory.id),
-      process: this.#record.vmm,
-      client: this.#link?.client,
-    };
-    await dismantle(this.#context.hypervisor, remains, this.#logger);
-    await endFileServer(this.#record.fileServer);
-  }
-
-  async #settle(end: PodVmEnd): Promise<void> {
-    try {
-      this.#exits = await this.#readExits(STATE_MS);
-      this.#update({ end });
-    } catch (error) {
-      this.#logger.error({ error }, "cannot record how a VM ended");
-    }
-    this.#end = end;
-    this.#logger.info({ reason: end.reason, detail: end.message }, "the VM has ended");
-    this.#resolveEnded(end);
-  }
-
-  /** The VMM knows the exits best; its journal holds them too. */
-  async #readExits(timeoutMs: number): Promise<readonly ProcessExited[]> {
-    try {
-      if (this.#link !== undefined) {
-        return (await this.#link.client.call("getState", {}, { timeoutMs })).exits;
-      }
-    } catch (error) {
-      this.#logger.debug({ error }, "exits are read from the journal");
-    }
-    return (await readJournal(this.#directory.journal)).exits;
   }
 
   #update(change: Partial<ShellRecord>): void {
