@@ -8,14 +8,14 @@ import { nodeLibrary } from "../../native/build/node-library.ts";
 import { columns } from "../../src/shared/columns.ts";
 import { describeError } from "../../src/shared/errors.ts";
 import { CONTAINERD_PACKAGES } from "../framework/containerd.ts";
-import { type Extent, type Measurements, measure, PARTS, type Part } from "./measure.ts";
+import { type Extent, measure, PARTS, type Part } from "./measure.ts";
+import { type Measurements, readSeen } from "./measurements.ts";
 import { say } from "./progress.ts";
 import { type Part as BreakdownPart, breakdown } from "./report/breakdown.ts";
 import { rounded, table } from "./report/figure.ts";
 import { alone, figures } from "./report/goals.ts";
 import { paperPlots } from "./report/paper-plots.ts";
 import { draw } from "./report/plots.ts";
-import { readSeen } from "./seen.ts";
 import { upInVirtualTime } from "./virtual-box.ts";
 
 const RESULTS = join(import.meta.dirname, "results");

@@ -3,17 +3,16 @@ import type { Box } from "../box/box.ts";
 import { Crictl } from "../framework/crictl.ts";
 import { Daemon } from "../framework/daemon.ts";
 import { Registry } from "../framework/registry.ts";
-import { type ContainerdSample, measureContainerd } from "./containerd.ts";
-import { type CrowdSample, measureCrowd } from "./crowd.ts";
+import { measureContainerd } from "./containerd.ts";
+import { measureCrowd } from "./crowd.ts";
 import { daemonSettings, installStillNetwork } from "./daemon-settings.ts";
 import { type Plans, pushImages } from "./images.ts";
-import { measurePods, type OurPods, WARM_UP } from "./ours.ts";
-import type { ToolstackReport } from "./probe/toolstack/main.ts";
+import { type Measurements, saveSeen } from "./measurements.ts";
+import { measurePods, WARM_UP } from "./ours.ts";
 import { say } from "./progress.ts";
-import { saveSeen } from "./seen.ts";
 import { forkExec } from "./shell-clock.ts";
 import { measureToolstack } from "./toolstack.ts";
-import { measureXl, type XlMeasurements } from "./xl.ts";
+import { measureXl } from "./xl.ts";
 
 /** What can be measured by itself while one looks for a fault. Results come from all of them in one run. */
 export const PARTS = ["toolstack", "pods", "crowd", "xl", "containerd"] as const;
@@ -27,16 +26,6 @@ export interface Extent {
   readonly crowd: number;
   /** Guests of a peer side by side: xl's become slow. */
   readonly peerCrowd: number;
-}
-
-/** Everything that one run has seen, ours and the peers'. Times in virtual milliseconds. */
-export interface Measurements {
-  readonly toolstack: ToolstackReport;
-  readonly pods: OurPods;
-  readonly crowd: CrowdSample;
-  readonly xl: XlMeasurements;
-  readonly containerd: ContainerdSample;
-  readonly forkExec: readonly number[];
 }
 
 /** Measures ours, then the peers, in one box, and saves each part. What was left out is missing. */

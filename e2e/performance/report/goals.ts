@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-import type { Measurements } from "../measure.ts";
+import type { Measurements } from "../measurements.ts";
 import { threeCalls } from "../probe/pod.ts";
 import type { LevelSample } from "../probe/toolstack/main.ts";
 import { type Figure, figure, median } from "./figure.ts";

@@ -2,7 +2,7 @@
 //
 // The figures of the LightVM paper (SOSP 2017), with ours and the peers of one run.
 
-import type { Measurements } from "../measure.ts";
+import type { Measurements } from "../measurements.ts";
 import type { LevelSample, Mark } from "../probe/toolstack/main.ts";
 import { breakdown } from "./breakdown.ts";
 import { median } from "./figure.ts";

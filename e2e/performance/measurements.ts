@@ -2,7 +2,21 @@
 import { mkdir, readFile, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { cacheDirectory } from "../../native/build/cache.ts";
-import type { Measurements } from "./measure.ts";
+import type { ContainerdSample } from "./containerd.ts";
+import type { CrowdSample } from "./crowd.ts";
+import type { OurPods } from "./ours.ts";
+import type { ToolstackReport } from "./probe/toolstack/main.ts";
+import type { XlMeasurements } from "./xl.ts";
+
+/** Everything that one run has seen, ours and the peers'. Times in virtual milliseconds. */
+export interface Measurements {
+  readonly toolstack: ToolstackReport;
+  readonly pods: OurPods;
+  readonly crowd: CrowdSample;
+  readonly xl: XlMeasurements;
+  readonly containerd: ContainerdSample;
+  readonly forkExec: readonly number[];
+}
 
 /** What the last run has seen so far, so that it can be reported again without being measured again. */
 const FILE = join(cacheDirectory, "bench/seen.json");
