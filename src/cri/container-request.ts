@@ -10,7 +10,7 @@ import type { ContainerConfig } from "../pod/container-record.ts";
 import { checkRuntimeHandler } from "../service/node/runtime-handlers.ts";
 import { invalid, oneLine, required, unsupported } from "./checks.ts";
 import { containerDevices } from "./device-request.ts";
-import { containerMount } from "./mount-request.ts";
+import { containerMount, imageMount, requestedImage } from "./mount-request.ts";
 import { containerResources } from "./resources-request.ts";
 import { containerSecurity } from "./security-request.ts";
 import { signalName } from "./signal-names.ts";
@@ -27,17 +27,15 @@ export function containerConfig(request: CreateContainerRequest): ContainerConfi
   return {
     name,
     attempt,
-    image: {
-      reference: image.image,
-      annotations: image.annotations,
-      userSpecifiedImage: image.userSpecifiedImage,
-      runtimeHandler: image.runtimeHandler,
-    },
+    image: requestedImage(image),
     command: config.command,
     args: config.args,
     workingDirectory: workingDirectory(config.workingDir),
     environment: config.envs.map(environmentVariable),
-    mounts: config.mounts.map(containerMount),
+    mounts: config.mounts.filter((mount) => mount.image === undefined).map(containerMount),
+    imageMounts: config.mounts.flatMap((mount) =>
+      mount.image === undefined ? [] : [imageMount(mount, mount.image)],
+    ),
     devices: containerDevices(config.devices),
     labels: config.labels,
     annotations: config.annotations,

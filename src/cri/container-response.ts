@@ -4,14 +4,14 @@ import {
   MountPropagation,
   type Container as WireContainer,
   type ContainerFilter as WireFilter,
-  type Mount as WireMount,
+  Mount as WireMount,
   ContainerState as WireState,
   type ContainerStatus as WireStatus,
 } from "../../cri-proto/generated/runtime/v1/container.ts";
 import type { ContainerResources } from "../../cri-proto/generated/runtime/v1/resources.ts";
 import type { ContainerUser } from "../../cri-proto/generated/runtime/v1/security.ts";
 import type { Container, ContainerState } from "../pod/container.ts";
-import type { ContainerMount } from "../pod/container-record.ts";
+import type { ContainerMount, ImageMount } from "../pod/container-record.ts";
 import type { ContainerFilter } from "../service/container/list.ts";
 import type { IdRange } from "../shared/id-mappings.ts";
 import { wireSignal } from "./signal-names.ts";
@@ -30,7 +30,7 @@ export function containerMessage(container: Container): WireContainer {
     id,
     podSandboxId: sandboxId,
     metadata: { name: config.name, attempt: config.attempt },
-    image: imageSpec(container),
+    image: imageSpec(config.image),
     imageRef,
     state: WIRE_STATES[container.state],
     createdAt,
@@ -42,7 +42,8 @@ export function containerMessage(container: Container): WireContainer {
 
 /** All about a container. */
 export function containerStatusMessage(container: Container): WireStatus {
-  const { config, createdAt, id, imageId, imageRef, logPath, process } = container.metadata;
+  const { config, createdAt, id, imageId, imageRef, logPath, process, volumeImages } =
+    container.metadata;
   const { exit, startedAt } = container.status;
   return {
     id,
@@ -52,13 +53,18 @@ export function containerStatusMessage(container: Container): WireStatus {
     startedAt: startedAt ?? 0n,
     finishedAt: exit?.at ?? 0n,
     exitCode: exit?.code ?? 0,
-    image: imageSpec(container),
+    image: imageSpec(config.image),
     imageRef,
     reason: exit?.reason ?? "",
     message: exit?.message ?? "",
     labels: config.labels,
     annotations: config.annotations,
-    mounts: config.mounts.map(mountMessage),
+    mounts: [
+      ...config.mounts.map(mountMessage),
+      ...config.imageMounts.map((mount, index) =>
+        imageMountMessage(mount, volumeImages[index]?.ref ?? ""),
+      ),
+    ],
     logPath,
     resources: resources(container),
     imageId,
@@ -85,6 +91,18 @@ function mountMessage(mount: ContainerMount): WireMount {
   };
 }
 
+function imageMountMessage(mount: ImageMount, imageRef: string): WireMount {
+  return WireMount.fromPartial({
+    containerPath: mount.containerPath,
+    readonly: true,
+    uidMappings: wireIds(mount.idMappings?.uids),
+    gidMappings: wireIds(mount.idMappings?.gids),
+    image: imageSpec(mount.image, imageRef),
+    imageSubPath: mount.subPath,
+    mountOptions: mount.options,
+  });
+}
+
 function wireIds(range: IdRange | undefined): IDMapping[] {
   return range === undefined ? [] : [{ ...range, containerId: 0 }];
 }
@@ -105,9 +123,9 @@ function domainState(state: WireState): ContainerState {
   return states.find(([, wire]) => wire === state)?.[0] ?? "creating";
 }
 
-function imageSpec({ metadata }: Container): ImageSpec {
-  const { annotations, reference, runtimeHandler, userSpecifiedImage } = metadata.config.image;
-  return { image: reference, annotations, userSpecifiedImage, runtimeHandler, imageRef: "" };
+function imageSpec(requested: ImageMount["image"], imageRef: string = ""): ImageSpec {
+  const { annotations, reference, runtimeHandler, userSpecifiedImage } = requested;
+  return { image: reference, annotations, userSpecifiedImage, runtimeHandler, imageRef };
 }
 
 function userMessage({ status: { user } }: Container): ContainerUser | undefined {

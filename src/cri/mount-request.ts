@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
+
+import type { ImageSpec } from "../../cri-proto/generated/runtime/v1/common.ts";
 import {
   MountPropagation,
   type Mount as WireMount,
 } from "../../cri-proto/generated/runtime/v1/container.ts";
-import type { ContainerMount } from "../pod/container-record.ts";
-import { absolutePath, invalid, unsupported } from "./checks.ts";
+import type { ContainerMount, ImageMount } from "../pod/container-record.ts";
+import { absolutePath, invalid, oneLine, unsupported } from "./checks.ts";
 import { idRange } from "./namespace-request.ts";
 
 /** Options of a bind mount that a guest knows as well. */
@@ -13,29 +15,53 @@ const MOUNT_OPTIONS = new Set([
   ...["noatime", "nodiratime", "relatime", "strictatime"],
 ]);
 
-/** Checks one mount of a ContainerConfig. What a VM cannot carry is refused by name. */
+/** Checks a mount of a ContainerConfig that is a host path. What a VM cannot carry is refused by name. */
 export function containerMount(mount: WireMount): ContainerMount {
+  const { what, ...place } = placeOf(mount);
+  return {
+    ...place,
+    hostPath: absolutePath(mount.hostPath, `host_path of ${what}`),
+    readOnly: mount.readonly,
+    recursiveReadOnly: mount.recursiveReadOnly,
+    followsHost: mount.propagation === MountPropagation.PROPAGATION_HOST_TO_CONTAINER,
+  };
+}
+
+/** Checks a mount of a ContainerConfig that is an image. It is read-only whatever the request says. */
+export function imageMount(mount: WireMount, image: ImageSpec): ImageMount {
+  const { what, ...place } = placeOf(mount);
+  if (mount.hostPath !== "") throw invalid(`${what} has both a host_path and an image`);
+  if (image.image === "") throw invalid(`the image of ${what} is empty`);
+  return {
+    ...place,
+    image: requestedImage(image),
+    subPath: oneLine(mount.imageSubPath, `image_sub_path of ${what}`),
+  };
+}
+
+/** An image as a request names it. */
+export function requestedImage(image: ImageSpec): ImageMount["image"] {
+  return {
+    reference: image.image,
+    annotations: image.annotations,
+    userSpecifiedImage: image.userSpecifiedImage,
+    runtimeHandler: image.runtimeHandler,
+  };
+}
+
+/** What any mount says of itself, and what to call it. */
+function placeOf(mount: WireMount) {
   const containerPath = absolutePath(mount.containerPath, "container_path");
   const what = `the volume at "${containerPath}"`;
   if (containerPath === "/") throw invalid('a volume at "/" would hide the whole image');
-  if (mount.image !== undefined) {
-    throw unsupported(`${what} from image "${mount.image.image}": images cannot be mounted yet`);
-  }
-  const unknown = mount.mountOptions.find((option) => !MOUNT_OPTIONS.has(option));
+  const options = mount.mountOptions;
+  const unknown = options.find((option) => !MOUNT_OPTIONS.has(option));
   if (unknown !== undefined) throw unsupported(`${what} asks for mount option "${unknown}"`);
   const followsHost = propagation(mount, what);
   if (mount.recursiveReadOnly && (!mount.readonly || followsHost)) {
     throw invalid(`${what} is recursive_read_only, which takes readonly and PROPAGATION_PRIVATE`);
   }
-  return {
-    containerPath,
-    hostPath: absolutePath(mount.hostPath, `host_path of ${what}`),
-    readOnly: mount.readonly,
-    recursiveReadOnly: mount.recursiveReadOnly,
-    followsHost,
-    options: mount.mountOptions,
-    ...idMappings(mount, what),
-  };
+  return { what, containerPath, options, ...idMappings(mount, what) };
 }
 
 /** Whether they are the pod's own, which is all that they may be, is known to the service. */

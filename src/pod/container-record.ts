@@ -38,6 +38,27 @@ export const containerMountSchema = z.object({
 });
 export type ContainerMount = Readonly<z.output<typeof containerMountSchema>>;
 
+/** An image as a request named it, returned as it came. */
+const requestedImageSchema = z.object({
+  reference: z.string(),
+  annotations: stringMap,
+  userSpecifiedImage: z.string(),
+  runtimeHandler: z.string(),
+});
+
+/** An image that a container sees as a volume, always read-only. */
+export const imageMountSchema = z.object({
+  /** Absolute and normal. */
+  containerPath: z.string(),
+  image: requestedImageSchema,
+  /** A file or directory of it; "" = all. */
+  subPath: z.string(),
+  /** Further options of the mount, as for a host path. */
+  options: z.array(z.string()),
+  idMappings: idMappingsSchema.optional(),
+});
+export type ImageMount = Readonly<z.output<typeof imageMountSchema>>;
+
 /** A device of the host that a container has. */
 export const containerDeviceSchema = z.object({
   /** Both absolute and normal. */
@@ -52,13 +73,7 @@ export type ContainerDevice = Readonly<z.output<typeof containerDeviceSchema>>;
 export const containerConfigSchema = z.object({
   name: z.string(),
   attempt: z.number().int(),
-  /** The image as the request named it, returned as it came. */
-  image: z.object({
-    reference: z.string(),
-    annotations: stringMap,
-    userSpecifiedImage: z.string(),
-    runtimeHandler: z.string(),
-  }),
+  image: requestedImageSchema,
   /** Instead of the image's entrypoint and command; empty = not said. */
   command: z.array(z.string()),
   args: z.array(z.string()),
@@ -67,6 +82,7 @@ export const containerConfigSchema = z.object({
   /** "NAME=value", after the image's own. */
   environment: z.array(z.string()),
   mounts: z.array(containerMountSchema),
+  imageMounts: z.array(imageMountSchema).default([]),
   devices: z.array(containerDeviceSchema).default([]),
   labels: stringMap,
   annotations: stringMap,
@@ -135,6 +151,8 @@ export const containerMetadataSchema = z.object({
   /** "sha256:…", and the same image by digest. */
   imageId: z.string(),
   imageRef: z.string(),
+  /** The same of each of `config.imageMounts`. */
+  volumeImages: z.array(z.object({ id: z.string(), ref: z.string() })).default([]),
   /** Instead of a process: what is booted. */
   unikernel: z
     .object({

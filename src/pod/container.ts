@@ -66,6 +66,12 @@ export class Container {
     return containerState(this.#status);
   }
 
+  /** Whether it is made from an image, or has it as a volume. */
+  uses(imageId: string): boolean {
+    const { imageId: own, volumeImages } = this.metadata;
+    return own === imageId || volumeImages.some(({ id }) => id === imageId);
+  }
+
   /** Whether a process of it may live in the guest. */
   get mayRun(): boolean {
     return this.#status.exit === undefined && (this.#status.starting || this.state === "running");

@@ -111,10 +111,22 @@ describe("a container that cannot be", () => {
       /recursive_read_only, which takes readonly/,
     ],
     [
-      "has an image as a volume",
-      { mounts: [{ containerPath: "/data", image: { image: "x" } }] },
-      status.UNIMPLEMENTED,
-      /from image "x"/,
+      "has an image as a volume that is not here",
+      { mounts: [{ containerPath: "/data", image: { image: "registry.test/none:1" } }] },
+      status.NOT_FOUND,
+      /"registry.test\/none:1" is not on this node; pull it first/,
+    ],
+    [
+      "has no image as a volume",
+      { mounts: [{ containerPath: "/data", image: {} }] },
+      status.INVALID_ARGUMENT,
+      /the image of the volume at "\/data" is empty/,
+    ],
+    [
+      "has a volume from an image and from the node",
+      { mounts: [{ containerPath: "/data", hostPath: "/srv", image: { image: "x" } }] },
+      status.INVALID_ARGUMENT,
+      /"\/data" has both a host_path and an image/,
     ],
     [
       "has a volume with other ids",
@@ -301,6 +313,22 @@ describe("images", () => {
       code: status.FAILED_PRECONDITION,
     });
     await cri.removeContainer(id);
+  });
+
+  it("are volumes, and stay while a container has them", async () => {
+    const name = "registry.test/data:1";
+    const image = await cri.pull(name);
+    const mount = { containerPath: "/data", image: { image: name }, imageSubPath: "weights" };
+    const id = await cri.create(pod, { mounts: [mount] });
+    const [shown] = (await cri.containerStatus(id)).mounts;
+    expect(shown).toMatchObject({ ...mount, hostPath: "", readonly: true });
+    expect(shown?.image?.imageRef).toBe((await cri.image(name))?.repoDigests[0]);
+    await expect(cri.removeImage(image)).rejects.toMatchObject({
+      code: status.FAILED_PRECONDITION,
+      details: expect.stringContaining(`in use by container ${id}`),
+    });
+    await cri.removeContainer(id);
+    await cri.removeImage(image);
   });
 
   it("are pulled with the credentials that came, in whatever form", async () => {

@@ -233,7 +233,7 @@ impl Agent {
 
     fn remove_container(&mut self, request: &RemoveContainer) -> Result<(), CallError> {
         let id = &request.container_id;
-        let Some(container) = self.containers.get(id) else {
+        let Some(container) = self.containers.get_mut(id) else {
             return Ok(());
         };
         if container.phase == Phase::Started {

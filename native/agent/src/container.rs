@@ -20,6 +20,7 @@ use crate::cgroup::Cgroup;
 use crate::command;
 use crate::devices::{self, Found};
 use crate::error::{CallError, During};
+use crate::image_volumes::{self, ImageVolumes};
 use crate::images::Images;
 use crate::launch::{Launch, NewContainer, Owner};
 use crate::root::ContainerRoot;
@@ -67,6 +68,7 @@ pub struct Container {
     request: CreateContainer,
     /// Nodes that are bound to their places when it is launched.
     devices: Vec<Mount>,
+    image_volumes: ImageVolumes,
     directory: PathBuf,
     /// How its user namespace maps ids; none: not at all.
     ids: Option<Ids>,
@@ -77,6 +79,8 @@ pub struct Container {
 pub struct Hardware<'a> {
     /// Its image's disk.
     pub disk: &'a Path,
+    /// Those of images that it has as volumes.
+    pub image_volumes: &'a image_volumes::Disks,
     /// What it was given beside it.
     pub devices: &'a [Found],
 }
@@ -107,17 +111,31 @@ impl Container {
             let devices = make_devices(hardware.devices, &directory.join(DEVICES), ids)?;
             let cgroup = Cgroup::create(places.cgroups, &request.container_id)
                 .during("make the container's cgroup")?;
-            let container = Self {
+            let mut container = Self {
                 phase: Phase::Created,
                 cgroup,
                 request,
                 devices,
+                image_volumes: ImageVolumes::new(&directory),
                 directory: directory.clone(),
                 ids,
             };
-            container
-                .check()
-                .inspect_err(|_| complain(container.cgroup.remove(), "remove a cgroup"))?;
+            let Self {
+                image_volumes,
+                request,
+                ..
+            } = &mut container;
+            let disks = hardware.image_volumes;
+            image_volumes
+                .acquire(&mut request.mounts, disks, images, namespace)
+                .and_then(|()| container.check())
+                .inspect_err(|_| {
+                    complain(
+                        container.image_volumes.release(images),
+                        "unmount image volumes",
+                    );
+                    complain(container.cgroup.remove(), "remove a cgroup");
+                })?;
             Ok(container)
         });
         made.inspect_err(|_| {
@@ -255,10 +273,13 @@ impl Container {
     }
 
     /// Unmounts and removes all that [`Container::create`] made. May be called again after a failure.
-    pub fn remove(&self, images: &mut Images) -> Result<(), CallError> {
+    pub fn remove(&mut self, images: &mut Images) -> Result<(), CallError> {
         self.cgroup
             .remove()
             .during("remove the container's cgroup")?;
+        self.image_volumes
+            .release(images)
+            .during("unmount image volumes")?;
         unmount_root(&self.directory).during("unmount the container")?;
         let device = self
             .request

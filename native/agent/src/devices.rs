@@ -94,6 +94,7 @@ pub fn make(found: &[Found], directory: &Path, ids: Option<Ids>) -> Result<Vec<M
             r#type: "bind".to_owned(),
             source: node.to_string_lossy().into_owned(),
             options: Vec::new(),
+            block_device_id: 0,
         });
     }
     Ok(mounts)

@@ -18,6 +18,7 @@ pub mod cgroup;
 pub mod command;
 pub mod container;
 pub mod devices;
+pub mod image_volumes;
 pub mod images;
 pub mod root;
 mod shrink;

@@ -4,10 +4,10 @@
 //! An image is hostile: its symlinks may lead anywhere. Every path is therefore resolved by the
 //! kernel as if the container's root were `/`.
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{self, Read};
-use std::os::fd::OwnedFd;
-use std::path::Path;
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::path::{Path, PathBuf};
 
 use rustix::fs::{CWD, FileType, Mode, OFlags, ResolveFlags, fstat, open, openat, openat2};
 use rustix::io::Errno;
@@ -37,6 +37,13 @@ impl ContainerRoot {
             Mode::empty(),
             resolve,
         )
+    }
+
+    /// Where a path in here leads, as the agent itself gets there. That stays true where nobody
+    /// can write, as in an image.
+    pub fn locate(&self, path: &Path) -> io::Result<PathBuf> {
+        let found = self.open_inside(path, OFlags::PATH)?;
+        fs::read_link(format!("/proc/self/fd/{}", found.as_raw_fd()))
     }
 
     /// The text of a regular file, empty when there is none. What is no UTF-8 becomes U+FFFD.

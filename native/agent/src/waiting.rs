@@ -13,6 +13,7 @@ use crate::agent::Agent;
 use crate::container::{Container, Hardware, Places, check_id};
 use crate::devices;
 use crate::error::CallError;
+use crate::image_volumes;
 use crate::network;
 
 /// How long the kernel may take to find a device.
@@ -21,7 +22,8 @@ const DEVICE_DEADLINE: Duration = Duration::from_secs(8);
 /// A call that a device can hold up.
 #[derive(Debug)]
 pub(crate) enum DeviceCall {
-    /// Needs its disk, disks that it was given, and the pod's volumes if it has any.
+    /// Needs its disk, those of image volumes and what it was given, and the pod's volumes if it
+    /// has any.
     CreateContainer(Box<CreateContainer>),
     /// Needs its interface.
     ConfigureNetwork(ConfigureNetwork),
@@ -41,7 +43,9 @@ impl DeviceCall {
                         _ => None,
                     });
                 let volumes = Some(request.volumes_device_id).filter(|id| *id != 0);
-                let others: Vec<_> = given.chain(volumes).map(|id| id.to_string()).collect();
+                let images = image_volumes::devices(&request.mounts);
+                let others = given.chain(volumes).chain(images);
+                let others: Vec<_> = others.map(|id| id.to_string()).collect();
                 match others.as_slice() {
                     [] => format!("the disk of device {disk} has not appeared"),
                     ids => format!(
@@ -105,8 +109,12 @@ impl Agent {
         let Some(devices) = devices::find(&request.devices, &self.images)? else {
             return Ok(None);
         };
+        let Some(image_volumes) = image_volumes::find(&request.mounts, &self.images) else {
+            return Ok(None);
+        };
         let hardware = Hardware {
             disk: &disk,
+            image_volumes: &image_volumes,
             devices: &devices,
         };
         self.create(request.clone(), &hardware).map(Some)

@@ -4,6 +4,7 @@
 //! run by `-- --ignored` alone; `native/build/cargo.ts` gives it all that.
 
 mod guest;
+mod image_volumes;
 mod isolation;
 
 use std::io::{Read, Write};
@@ -137,7 +138,12 @@ fn a_pod_lives() {
     isolation::shares_what_it_is_told_to(&mut guest);
     isolation::filters_system_calls(&mut guest);
     isolation::lets_users_keep_capabilities(&mut guest);
+    image_volumes::are_parts_of_images(&mut guest);
+    image_volumes::cannot_be_changed_or_run(&mut guest);
+    image_volumes::keep_their_links_inside(&mut guest);
     isolation::maps_ids(&mut guest);
+    image_volumes::are_parts_of_images(&mut guest);
+    image_volumes::keep_their_links_inside(&mut guest);
     is_done(guest.call(Call::Shutdown(Shutdown {})));
     assert!(matches!(guest.wait_for_end(), End::Shutdown));
 }

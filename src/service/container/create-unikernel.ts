@@ -67,7 +67,8 @@ function refuseWhatItCannot(sandbox: Sandbox, config: ContainerConfig): void {
     const name = other.metadata.config.name;
     throw refused(`holds one container at a time, and "${name}" is there`);
   }
-  const volume = config.mounts.find(({ containerPath }) => !FROM_KUBELET.has(containerPath));
+  const volumes = [...config.mounts, ...config.imageMounts];
+  const volume = volumes.find(({ containerPath }) => !FROM_KUBELET.has(containerPath));
   if (volume !== undefined) {
     throw refused(`has no file system, and a volume is wanted at "${volume.containerPath}"`);
   }
@@ -111,6 +112,7 @@ function metadataOf(
     process,
     imageId: image.id,
     imageRef: image.repoDigests[0] ?? image.id,
+    volumeImages: [],
     unikernel: { ...unikernel, commandLine },
     logPath: logDirectory !== "" && config.logPath !== "" ? join(logDirectory, config.logPath) : "",
     createdAt: now(),

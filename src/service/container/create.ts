@@ -5,7 +5,7 @@ import type {
   Device,
   Isolation,
 } from "../../../cri-proto/generated/lightvm/agent/v1/agent.ts";
-import type { Image } from "../../image/images.ts";
+import type { Image, Images } from "../../image/images.ts";
 import type { Container } from "../../pod/container.ts";
 import type {
   ContainerConfig,
@@ -26,7 +26,7 @@ import { guestCpuset } from "./cpu-limits.ts";
 import { createUnikernel, refuseUnikernelImage } from "./create-unikernel.ts";
 import { guestDevices } from "./devices.ts";
 import { isolationOf } from "./isolation.ts";
-import { type GuestMounts, guestMounts } from "./mounts.ts";
+import { type GuestMounts, guestMounts, type VolumeImage } from "./mounts.ts";
 import { mergeProcess } from "./process.ts";
 import { checkIds } from "./user-namespace.ts";
 
@@ -42,18 +42,18 @@ export async function createContainer(
   const { images, logger, pods } = context;
   const { config } = request;
   const sandbox = pods.getSandbox(request.sandboxId);
-  const image = images.get(config.image.reference);
-  if (image === undefined) {
-    const name = config.image.reference;
-    throw new LightvmError("not-found", `image "${name}" is not on this node; pull it first`);
-  }
+  const image = imageNamed(images, config.image.reference);
   if (sandbox.unikernel) return await createUnikernel(context, { sandbox, config, image }, signal);
   const vm = sandbox.requireVm();
   refuseUnikernelImage(image, config);
   guestCpuset(config.resources, sandbox.metadata.vm.vcpus);
   checkIds(sandbox.metadata.config.userNamespace, config);
+  const volumeImages = config.imageMounts.map((mount) => ({
+    mount,
+    image: imageNamed(images, mount.image.reference),
+  }));
   await using undo = new AsyncDisposableStack();
-  const metadata = metadataOf(sandbox, config, image);
+  const metadata = metadataOf(sandbox, config, image, volumeImages);
   const isolation = await isolationOf(sandbox, metadata);
   const container = pods.addContainer(sandbox, metadata);
   onFailure(undo, logger, "the container's record", () => pods.removeContainer(sandbox, container));
@@ -62,7 +62,7 @@ export async function createContainer(
   onFailure(undo, logger, "the container in the guest", () =>
     removeFromGuest(vm, container.id, new AbortController().signal),
   );
-  const mounts = await guestMounts(vm, container, signal);
+  const mounts = await guestMounts(vm, container, volumeImages, signal);
   const devices = await guestDevices(vm, container, signal);
   const parts = { blockDeviceId, devices, isolation, ...mounts };
   const value = guestContainer(container, sandbox, parts);
@@ -74,7 +74,19 @@ export async function createContainer(
   return container.id;
 }
 
-function metadataOf(sandbox: Sandbox, config: ContainerConfig, image: Image): ContainerMetadata {
+function imageNamed(images: Images, reference: string): Image {
+  const image = images.get(reference);
+  if (image !== undefined) return image;
+  const message = `image "${reference}" is not on this node; pull it first`;
+  throw new LightvmError("not-found", message);
+}
+
+function metadataOf(
+  sandbox: Sandbox,
+  config: ContainerConfig,
+  image: Image,
+  volumeImages: readonly VolumeImage[],
+): ContainerMetadata {
   const { logDirectory, hostname } = sandbox.metadata.config;
   const logged = logDirectory !== "" && config.logPath !== "";
   return {
@@ -83,10 +95,15 @@ function metadataOf(sandbox: Sandbox, config: ContainerConfig, image: Image): Co
     config,
     process: mergeProcess(config, image.config, hostname),
     imageId: image.id,
-    imageRef: image.repoDigests[0] ?? image.id,
+    imageRef: refOf(image),
+    volumeImages: volumeImages.map((volume) => ({ id: volume.image.id, ref: refOf(volume.image) })),
     logPath: logged ? join(logDirectory, config.logPath) : "",
     createdAt: now(),
   };
+}
+
+function refOf({ id, repoDigests }: Image): string {
+  return repoDigests[0] ?? id;
 }
 
 function guestContainer(

@@ -3,11 +3,12 @@ import { existsSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import type { Image } from "../../image/images.ts";
 import type { Container } from "../../pod/container.ts";
 import type { ContainerMount } from "../../pod/container-record.ts";
 import type { PodVm } from "../../toolstack/pod-vm.ts";
 import type { Volume } from "../../toolstack/pod-volumes.ts";
-import { guestMounts } from "./mounts.ts";
+import { guestMounts, type VolumeImage } from "./mounts.ts";
 
 /** Mounting a hugetlbfs takes root: a directory of this name is taken for one. */
 vi.mock(import("node:fs/promises"), async (original) => {
@@ -25,10 +26,18 @@ beforeEach(() => {
 });
 afterEach(() => rmSync(host, { recursive: true }));
 
+/** An image volume with this much of its image, at this place. */
+function ofImage(containerPath: string, subPath: string, ...options: string[]): VolumeImage {
+  const image = { reference: "x", annotations: {}, userSpecifiedImage: "", runtimeHandler: "" };
+  const mount = { containerPath, image, subPath, options };
+  return { mount, image: { erofsPath: "/images/x.erofs" } as Image };
+}
+
 /** What the guest is told of mounts, when the host paths that are named have others below them. */
 async function told(
   wanted: readonly Partial<ContainerMount>[],
   withMounts: readonly string[] = [],
+  images: readonly VolumeImage[] = [],
 ) {
   const mounts = wanted.map((mount) => ({
     containerPath: "/data",
@@ -49,8 +58,10 @@ async function told(
       withMounts: volumes.map(({ hostPath }) => withMounts.includes(hostPath)),
     };
   };
-  const vm = { attachVolumes } as unknown as PodVm;
-  return { ...(await guestMounts(vm, container, new AbortController().signal)), asked };
+  const attachImage = async (path: string) => path.length;
+  const vm = { attachImage, attachVolumes } as unknown as PodVm;
+  const { signal } = new AbortController();
+  return { ...(await guestMounts(vm, container, images, signal)), asked };
 }
 
 describe("a container's mounts", () => {
@@ -64,10 +75,25 @@ describe("a container's mounts", () => {
     );
     const places = mounts.map(({ destination, source }) => [destination, source]);
     expect(places).toEqual([
-      ["/z", "c-0"],
-      ["/a", "c-1"],
-      ["/a/b/c", "c-2"],
+      ["/z", "c-1"],
+      ["/a", "c-2"],
+      ["/a/b/c", "c-0"],
     ]);
+  });
+
+  it("are parts of images as well, read-only and without programs unless the request has some", async () => {
+    const images = [ofImage("/a/models", "/weights"), ofImage("/tools", "", "exec", "dev")];
+    const { mounts, volumesDeviceId } = await told([{ containerPath: "/a" }], [], images);
+    expect(volumesDeviceId).toBe(7);
+    expect(mounts.map(({ destination, type }) => [destination, type])).toEqual([
+      ["/a", "volume"],
+      ["/tools", "image"],
+      ["/a/models", "image"],
+    ]);
+    const blockDeviceId = "/images/x.erofs".length;
+    const options = ["nosuid", "noexec", "nodev", "ro"];
+    expect(mounts[2]).toMatchObject({ source: "/weights", options, blockDeviceId });
+    expect(mounts[1]?.options).toEqual(["nosuid", "noexec", "exec", "dev", "nodev", "ro"]);
   });
 
   it("show that they are read-only where nothing below may be written", async () => {

@@ -2,8 +2,9 @@
 import { stat, statfs } from "node:fs/promises";
 import { dirname } from "node:path";
 import type { Mount } from "../../../cri-proto/generated/lightvm/agent/v1/agent.ts";
+import type { Image } from "../../image/images.ts";
 import type { Container } from "../../pod/container.ts";
-import type { ContainerMount } from "../../pod/container-record.ts";
+import type { ContainerMount, ImageMount } from "../../pod/container-record.ts";
 import { LightvmError } from "../../shared/errors.ts";
 import type { IdRange } from "../../shared/id-mappings.ts";
 import { makeDirectories } from "../../shared/make-directories.ts";
@@ -26,6 +27,12 @@ export interface GuestMounts {
   readonly volumesDeviceId: number;
 }
 
+/** An image that a container has as a volume. */
+export interface VolumeImage {
+  readonly mount: ImageMount;
+  readonly image: Image;
+}
+
 /**
  * Makes a container's volumes reachable for its guest. What is above another in the file system comes
  * first, whatever the order in the request.
@@ -33,9 +40,36 @@ export interface GuestMounts {
 export async function guestMounts(
   vm: PodVm,
   container: Container,
+  images: readonly VolumeImage[],
   signal: AbortSignal,
 ): Promise<GuestMounts> {
-  const wanted = [...container.metadata.config.mounts].sort((a, b) => depth(a) - depth(b));
+  const fromImages = await Promise.all(images.map((image) => imageVolume(vm, image, signal)));
+  const { mounts, volumesDeviceId } = await hostMounts(vm, container, signal);
+  const all = [...mounts, ...fromImages].sort((a, b) => depth(a) - depth(b));
+  return { mounts: all, volumesDeviceId };
+}
+
+/** Image volumes hold no programs, as Kubernetes documents them. */
+async function imageVolume(
+  vm: PodVm,
+  { image, mount }: VolumeImage,
+  signal: AbortSignal,
+): Promise<Mount> {
+  return {
+    destination: mount.containerPath,
+    type: "image",
+    source: mount.subPath,
+    options: ["nosuid", "noexec", ...mount.options, "nodev", "ro"],
+    blockDeviceId: await vm.attachImage(image.erofsPath, signal),
+  };
+}
+
+async function hostMounts(
+  vm: PodVm,
+  container: Container,
+  signal: AbortSignal,
+): Promise<GuestMounts> {
+  const wanted = container.metadata.config.mounts;
   const memory = await Promise.all(wanted.map(memoryVolume));
   const served = wanted.filter((_, index) => memory[index] === undefined);
   for (const { hostPath } of served) {
@@ -65,7 +99,7 @@ function nodeVolume(mount: ContainerMount, source: string, withMounts: boolean):
   const whole = mount.recursiveReadOnly || !(withMounts || mount.followsHost);
   const readOnly = mount.readOnly && whole ? ["ro"] : [];
   const options = [...mount.options, ...readOnly];
-  return { destination: mount.containerPath, type: "volume", source, options };
+  return { destination: mount.containerPath, type: "volume", source, options, blockDeviceId: 0 };
 }
 
 /** An emptyDir in memory is the guest's memory: a tmpfs in the guest, as large as kubelet's. */
@@ -79,7 +113,8 @@ async function memoryVolume(mount: ContainerMount): Promise<Mount | undefined> {
   const gid = seenAs(root.gid, mount.idMappings?.gids);
   const shared = [`size=${size}`, `mode=${permissions}`, `uid=${uid}`, `gid=${gid}`];
   const options = [...shared, ...mount.options, ...(mount.readOnly ? ["ro"] : [])];
-  return { destination: mount.containerPath, type: "memory", source: name, options };
+  const destination = mount.containerPath;
+  return { destination, type: "memory", source: name, options, blockDeviceId: 0 };
 }
 
 /** What an id of the host's is in the guest of a pod whose user namespace has this range. */
@@ -140,6 +175,6 @@ function isMount(mount: Mount | undefined): mount is Mount {
   return mount !== undefined;
 }
 
-function depth({ containerPath }: ContainerMount): number {
-  return containerPath.split("/").length;
+function depth({ destination }: Mount): number {
+  return destination.split("/").length;
 }

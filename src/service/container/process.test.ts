@@ -42,6 +42,7 @@ function config(change: Partial<ContainerConfig>): ContainerConfig {
     command: [],
     args: [],
     mounts: [],
+    imageMounts: [],
     devices: [],
     workingDirectory: "",
     environment: [],

@@ -15,6 +15,7 @@ function check(
   own?: ContainerConfig["security"]["userNamespace"],
 ): void {
   const config = {
+    imageMounts: [],
     mounts: mounts.map((idMappings) => ({ containerPath: "/data", idMappings })),
     security: { userNamespace: own },
   };

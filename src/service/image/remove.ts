@@ -4,7 +4,7 @@ import type { NodeContext } from "../node-context.ts";
 
 /**
  * RemoveImage: the image under all its names. Not there = nothing to do. Throws
- * "failed-precondition" while a container that has not exited is made from it.
+ * "failed-precondition" while a container that has not exited uses it.
  */
 export async function removeImage(
   { images, pods }: NodeContext,
@@ -16,7 +16,7 @@ export async function removeImage(
     .sandboxes()
     .filter(({ state }) => state === "ready")
     .flatMap(({ containers }) => [...containers.values()])
-    .find(({ metadata, state }) => metadata.imageId === image.id && state !== "exited");
+    .find((container) => container.state !== "exited" && container.uses(image.id));
   if (user !== undefined) {
     throw new LightvmError(
       "failed-precondition",

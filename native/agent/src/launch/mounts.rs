@@ -43,6 +43,7 @@ pub(super) fn entry(kind: &str, destination: &str, options: &[&str]) -> Mount {
         r#type: kind.to_owned(),
         source: kind.to_owned(),
         options: options.iter().map(|&option| option.to_owned()).collect(),
+        block_device_id: 0,
     }
 }
 

@@ -84,6 +84,7 @@ fn make_image(directory: &Path) -> String {
     )
     .unwrap();
     fs::write(tree.join("etc/shadow"), "not a program").unwrap();
+    std::os::unix::fs::symlink("../../../..", tree.join("up")).unwrap();
     let image = directory.join("image");
     output(Command::new("mkfs.erofs").arg(&image).arg(&tree));
     output(

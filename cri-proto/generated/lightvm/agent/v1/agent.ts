@@ -338,11 +338,13 @@ export interface Mount {
   /**
    * "tmpfs", "proc", "sysfs", "mqueue", "devpts", "cgroup2", "bind"; of the pod's volumes "volume",
    * whose source is a name in that file system, and "memory", a tmpfs that all containers with the
-   * same source share
+   * same source share; and "image", a file or directory of an image, where an empty source is all of it
    */
   type: string;
   source: string;
   options: string[];
+  /** of an "image": noxs entry id of its EROFS disk */
+  blockDeviceId: number;
 }
 
 export interface Resources {
@@ -2813,7 +2815,7 @@ export const User: MessageFns<User> = {
 };
 
 function createBaseMount(): Mount {
-  return { destination: "", type: "", source: "", options: [] };
+  return { destination: "", type: "", source: "", options: [], blockDeviceId: 0 };
 }
 
 export const Mount: MessageFns<Mount> = {
@@ -2829,6 +2831,9 @@ export const Mount: MessageFns<Mount> = {
     }
     for (const v of message.options) {
       writer.uint32(34).string(v!);
+    }
+    if (message.blockDeviceId !== 0) {
+      writer.uint32(40).uint32(message.blockDeviceId);
     }
     return writer;
   },
@@ -2878,6 +2883,14 @@ export const Mount: MessageFns<Mount> = {
             message.options.push(reader.string());
             continue;
           }
+          case 5: {
+            if (tag !== 40) {
+              break;
+            }
+
+            message.blockDeviceId = reader.uint32();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -2899,6 +2912,7 @@ export const Mount: MessageFns<Mount> = {
     message.type = object.type ?? "";
     message.source = object.source ?? "";
     message.options = object.options?.map((e) => e) || [];
+    message.blockDeviceId = object.blockDeviceId ?? 0;
     return message;
   },
 };
