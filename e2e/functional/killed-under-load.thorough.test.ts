@@ -13,7 +13,7 @@ const KILLS = Number(process.env["LIGHTVM_KILLS"] ?? 20);
 /** Pods that are made, used and removed side by side, over and over. */
 const WORKERS = 3;
 /** The longest that lightvmd lives, in the time that one pod takes from its creation to its removal. */
-const LIFE = 1.5;
+const LIFE = 0.75;
 /** A kill, a start under emulation and the work in between. */
 const PER_KILL_MS = 90_000;
 
@@ -121,6 +121,7 @@ describe("lightvmd that is killed again and again under load", () => {
           await new Promise((resolve) => setTimeout(resolve, lifeMs));
           await node.daemon.end("KILL");
           await node.daemon.start();
+          if (kills % 10 === 9) console.log(`${kills + 1} kills, ${lives} pods`);
         }
       } finally {
         killing = false;

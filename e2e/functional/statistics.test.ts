@@ -14,11 +14,17 @@ interface ContainerStats {
   readonly memory: { readonly workingSetBytes: Value; readonly availableBytes?: Value };
   readonly writableLayer: { readonly usedBytes: Value; readonly inodesUsed: Value };
 }
+interface Interface {
+  readonly name: string;
+  readonly rxBytes: Value;
+  readonly txBytes: Value;
+}
 interface PodStats {
   readonly linux: {
     readonly cpu: { readonly usageCoreNanoSeconds: Value };
     readonly process: { readonly processCount: Value };
     readonly memory: { readonly usageBytes: Value; readonly workingSetBytes: Value };
+    readonly network: { readonly defaultInterface: Interface };
     readonly containers: readonly ContainerStats[];
   };
 }
@@ -102,6 +108,21 @@ describe("what a pod uses", () => {
     expect(inside).toBeGreaterThan(3 * MIB);
     expect(pods).toBeGreaterThanOrEqual(inside);
     expect(pods).toBeLessThanOrEqual(total);
+  });
+
+  it("is each byte that its network carries, both ways", async () => {
+    const { network } = await node.crictl.podStatus(pod.id);
+    const { defaultInterface: before } = (await podStats()).network;
+    const { code } = await node.box.exec(`busybox ping -q -c 4 -s 1400 -W 10 ${network.ip}`);
+    expect(code).toBe(0);
+    const { defaultInterface: after } = (await podStats()).network;
+    expect(after.name).toBe("eth0");
+    for (const key of ["rxBytes", "txBytes"] as const) {
+      const grown = Number(after[key].value) - Number(before[key].value);
+      // Four packets with all their headers, and what neighbours have to say.
+      expect(grown, key).toBeGreaterThanOrEqual(4 * (1400 + 42));
+      expect(grown, key).toBeLessThan(4 * (1400 + 42) + 2000);
+    }
   });
 
   it("comes as metrics under cAdvisor's names", async () => {

@@ -20,8 +20,8 @@ plain_http = true
 const KERNEL = "/usr/lib/lightvm/guest/vmlinux-up";
 const HOSTILE_KERNEL = "/run/hostile";
 
-/** A failure can be had again by its seed. */
-const SEEDS = [1, 2, 3];
+/** A failure can be had again by its seed. LIGHTVM_SEEDS: how many are tried, from 1 on. */
+const SEEDS = Array.from({ length: Number(process.env["LIGHTVM_SEEDS"] ?? 3) }, (_, n) => n + 1);
 
 /**
  * `native/unikernels/hostile` lies in its rings and vsock packets, writes nonsense on every page that it
