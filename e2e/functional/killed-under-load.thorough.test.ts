@@ -11,9 +11,9 @@ import { tracesOfPods } from "../framework/traces.ts";
 /** How often lightvmd is killed. */
 const KILLS = Number(process.env["LIGHTVM_KILLS"] ?? 20);
 /** Pods that are made, used and removed side by side, over and over. */
-const WORKERS = 3;
+const WORKERS = 2;
 /** The longest that lightvmd lives, in the time that one pod takes from its creation to its removal. */
-const LIFE = 0.75;
+const LIFE = 1;
 /** A kill, a start under emulation and the work in between. */
 const PER_KILL_MS = 90_000;
 
@@ -31,6 +31,8 @@ const EXITS_7 = "trap 'exit 7' TERM; while :; do sleep 1; done";
 describe("lightvmd that is killed again and again under load", () => {
   let node: NodeUnderTest;
   let bystander: Bystander;
+  /** Until lightvmd serves again, or for the first time. Who has found it gone waits for that. */
+  let serving: Promise<void> = Promise.resolve();
 
   beforeAll(async () => {
     node = await NodeUnderTest.start();
@@ -40,6 +42,11 @@ describe("lightvmd that is killed again and again under load", () => {
     await using _node = node;
     await bystander.remove();
   });
+
+  async function killAndStart(): Promise<void> {
+    await node.daemon.end("KILL");
+    await node.daemon.start();
+  }
 
   /** crictl until it has an answer that is lightvmd's; `again` = whether an answer was lost before. */
   async function answered(
@@ -53,6 +60,7 @@ describe("lightvmd that is killed again and again under load", () => {
       if (!GONE.test(result.stderr)) {
         throw new LightvmError("internal", `crictl ${call.join(" ")}: ${result.stderr}`);
       }
+      await serving;
     }
   }
 
@@ -119,8 +127,8 @@ describe("lightvmd that is killed again and again under load", () => {
         for (let kills = 0; kills < KILLS; kills += 1) {
           const lifeMs = Math.random() * longestMs;
           await new Promise((resolve) => setTimeout(resolve, lifeMs));
-          await node.daemon.end("KILL");
-          await node.daemon.start();
+          serving = killAndStart();
+          await serving;
           if (kills % 10 === 9) console.log(`${kills + 1} kills, ${lives} pods`);
         }
       } finally {
