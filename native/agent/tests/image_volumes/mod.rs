@@ -6,17 +6,25 @@ use lightvm_protocol::agent::{Mount, agent_message::Body, failure::Code, host_me
 use crate::guest::Guest;
 use crate::{DEVICE, create, is_created, is_done, is_failure, is_started, remove, shell, start};
 
-const OPTIONS: [&str; 4] = ["ro", "nosuid", "nodev", "noexec"];
+const OPTIONS: [&str; 4] = ["noexec", "nosuid", "nodev", "ro"];
 
-/// A container "c" that sees `source` of an image at `destination`, and runs `script`.
-fn with_image(destination: &str, source: &str, script: &str) -> Call {
-    let mount = Mount {
+/// `source` of an image at `destination`.
+fn image_at(destination: &str, source: &str) -> Mount {
+    Mount {
         destination: destination.to_owned(),
         r#type: "image".to_owned(),
         source: source.to_owned(),
         options: OPTIONS.map(str::to_owned).to_vec(),
         block_device_id: DEVICE,
-    };
+    }
+}
+
+/// A container "c" that sees `source` of an image at `destination`, and runs `script`.
+fn with_image(destination: &str, source: &str, script: &str) -> Call {
+    with(image_at(destination, source), script)
+}
+
+fn with(mount: Mount, script: &str) -> Call {
     match create("c", shell(script)) {
         Call::CreateContainer(mut request) => {
             request.mounts = vec![mount];
@@ -58,6 +66,13 @@ pub(crate) fn cannot_be_changed_or_run(guest: &mut Guest) {
     let said = seen(guest, with_image("/data", "", script));
     assert_eq!(said.matches("Read-only file system").count(), 2, "{said}");
     assert_eq!(said.matches("Permission denied").count(), 1, "{said}");
+    // Unless the host says that programs may run.
+    let mut programs = image_at("/data", "bin");
+    programs.options.push("exec".to_owned());
+    let run = "/data/cat /etc/passwd | grep -c root; echo x >/data/cat";
+    let said = seen(guest, with(programs, run));
+    assert!(said.starts_with("1\n"), "{said}");
+    assert!(said.contains("Read-only file system"), "{said}");
 }
 
 /// An image's links may lead anywhere; they end in the image.
