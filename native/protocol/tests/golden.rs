@@ -66,4 +66,10 @@ fn reads_the_values_that_codecs_get_wrong() {
         (resources.cpu_quota_microseconds, resources.oom_score_adjust),
         (-1, -998)
     );
+    let image = create.mounts.last().unwrap();
+    assert_eq!(
+        (image.r#type.as_str(), image.source.as_str()),
+        ("image", "weights")
+    );
+    assert_eq!(image.block_device_id, 5);
 }
