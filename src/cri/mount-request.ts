@@ -1,5 +1,4 @@
 // SPDX-License-Identifier: Apache-2.0
-
 import type { ImageSpec } from "../../cri-proto/generated/runtime/v1/common.ts";
 import {
   MountPropagation,
@@ -17,19 +16,19 @@ const MOUNT_OPTIONS = new Set([
 
 /** Checks a mount of a ContainerConfig that is a host path. What a VM cannot carry is refused by name. */
 export function containerMount(mount: WireMount): ContainerMount {
-  const { what, ...place } = placeOf(mount);
+  const { followsHost, place, what } = checkPlace(mount);
   return {
     ...place,
     hostPath: absolutePath(mount.hostPath, `host_path of ${what}`),
     readOnly: mount.readonly,
     recursiveReadOnly: mount.recursiveReadOnly,
-    followsHost: mount.propagation === MountPropagation.PROPAGATION_HOST_TO_CONTAINER,
+    followsHost,
   };
 }
 
 /** Checks a mount of a ContainerConfig that is an image. It is read-only whatever the request says. */
 export function imageMount(mount: WireMount, image: ImageSpec): ImageMount {
-  const { what, ...place } = placeOf(mount);
+  const { place, what } = checkPlace(mount);
   if (mount.hostPath !== "") throw invalid(`${what} has both a host_path and an image`);
   if (image.image === "") throw invalid(`the image of ${what} is empty`);
   return {
@@ -49,8 +48,8 @@ export function requestedImage(image: ImageSpec): ImageMount["image"] {
   };
 }
 
-/** What any mount says of itself, and what to call it. */
-function placeOf(mount: WireMount) {
+/** What any mount says of its place, whether it follows the host, and what to call it. */
+function checkPlace(mount: WireMount) {
   const containerPath = absolutePath(mount.containerPath, "container_path");
   const what = `the volume at "${containerPath}"`;
   if (containerPath === "/") throw invalid('a volume at "/" would hide the whole image');
@@ -61,7 +60,7 @@ function placeOf(mount: WireMount) {
   if (mount.recursiveReadOnly && (!mount.readonly || followsHost)) {
     throw invalid(`${what} is recursive_read_only, which takes readonly and PROPAGATION_PRIVATE`);
   }
-  return { what, containerPath, options, ...idMappings(mount, what) };
+  return { place: { containerPath, options, ...idMappings(mount, what) }, followsHost, what };
 }
 
 /** Whether they are the pod's own, which is all that they may be, is known to the service. */

@@ -67,6 +67,11 @@ export interface PulledImage {
   readonly repoDigests: readonly string[];
 }
 
+/** An image by digest, as a container's status names it; by its id when it came without one. */
+export function imageRef({ id, repoDigests }: Image): string {
+  return repoDigests[0] ?? id;
+}
+
 /** Disk use of the image store, for the CRI's ImageFsInfo. */
 export interface ImageFsInfo {
   /** When it was measured, milliseconds since the epoch. */

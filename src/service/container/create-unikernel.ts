@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { join } from "node:path";
-import type { Image } from "../../image/images.ts";
+import { type Image, imageRef } from "../../image/images.ts";
 import { isCommandLine, type Unikernel, unikernelOf } from "../../image/unikernel.ts";
 import type { ContainerConfig, ContainerMetadata } from "../../pod/container-record.ts";
 import { now } from "../../pod/persisted.ts";
@@ -111,7 +111,7 @@ function metadataOf(
     config,
     process,
     imageId: image.id,
-    imageRef: image.repoDigests[0] ?? image.id,
+    imageRef: imageRef(image),
     volumeImages: [],
     unikernel: { ...unikernel, commandLine },
     logPath: logDirectory !== "" && config.logPath !== "" ? join(logDirectory, config.logPath) : "",

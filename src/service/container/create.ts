@@ -5,7 +5,7 @@ import type {
   Device,
   Isolation,
 } from "../../../cri-proto/generated/lightvm/agent/v1/agent.ts";
-import type { Image, Images } from "../../image/images.ts";
+import { type Image, type Images, imageRef } from "../../image/images.ts";
 import type { Container } from "../../pod/container.ts";
 import type {
   ContainerConfig,
@@ -95,15 +95,14 @@ function metadataOf(
     config,
     process: mergeProcess(config, image.config, hostname),
     imageId: image.id,
-    imageRef: refOf(image),
-    volumeImages: volumeImages.map((volume) => ({ id: volume.image.id, ref: refOf(volume.image) })),
+    imageRef: imageRef(image),
+    volumeImages: volumeImages.map((volume) => ({
+      id: volume.image.id,
+      ref: imageRef(volume.image),
+    })),
     logPath: logged ? join(logDirectory, config.logPath) : "",
     createdAt: now(),
   };
-}
-
-function refOf({ id, repoDigests }: Image): string {
-  return repoDigests[0] ?? id;
 }
 
 function guestContainer(
