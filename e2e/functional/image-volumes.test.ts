@@ -4,6 +4,7 @@ import { NodeUnderTest } from "../framework/node-under-test.ts";
 import { ociImage } from "../framework/oci-image.ts";
 import { PodUnderTest } from "../framework/pod-under-test.ts";
 import { tracesOfPods } from "../framework/traces.ts";
+import { USER_NAMESPACE } from "../framework/user-namespace.ts";
 
 type Json = Record<string, unknown>;
 
@@ -21,9 +22,6 @@ const MODEL = {
     [{ name: "weights/one", content: "new\n" }],
   ],
 };
-
-const RANGE = { host_id: 131_072, container_id: 0, length: 65_536 };
-const USER_NAMESPACE = { userns_options: { mode: 0, uids: [RANGE], gids: [RANGE] } };
 
 describe("volumes that are images", () => {
   let node: NodeUnderTest;

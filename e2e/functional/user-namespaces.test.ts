@@ -4,6 +4,7 @@ import { TEST_XEN } from "../framework/box-for-tests.ts";
 import { NodeUnderTest } from "../framework/node-under-test.ts";
 import { PodUnderTest } from "../framework/pod-under-test.ts";
 import { tracesOfPods } from "../framework/traces.ts";
+import { ID_RANGE, USER_NAMESPACE } from "../framework/user-namespace.ts";
 
 type Json = Record<string, unknown>;
 
@@ -13,11 +14,9 @@ const HOST = "/var/lib/lightvm/e2e-user-namespaces";
 const MEMORY = "/run/e2e-user-namespaces";
 const TMPFS_MAPS_IDS = TEST_XEN !== "4.17";
 
-const RANGE = { host_id: 131_072, container_id: 0, length: 65_536 };
-/** With "hostUsers: false", kubelet says so of the pod, of every container and of every mount. */
-const OPTIONS = { userns_options: { mode: 0, uids: [RANGE], gids: [RANGE] } };
-const MAPPED = { uidMappings: [RANGE], gidMappings: [RANGE] };
-const IN_POD = { security_context: { namespace_options: { pid: 1, ...OPTIONS } } };
+/** And kubelet says so of every mount. */
+const MAPPED = { uidMappings: [ID_RANGE], gidMappings: [ID_RANGE] };
+const IN_POD = { security_context: { namespace_options: { pid: 1, ...USER_NAMESPACE } } };
 
 describe("a pod with a user namespace", () => {
   let node: NodeUnderTest;
@@ -41,7 +40,7 @@ describe("a pod with a user namespace", () => {
 
   beforeAll(async () => {
     node = await NodeUnderTest.start();
-    const linux = { security_context: { namespace_options: OPTIONS } };
+    const linux = { security_context: { namespace_options: USER_NAMESPACE } };
     pod = await PodUnderTest.run(node, { name: "mapped", linux });
     await onHost(`rm -rf ${HOST}; mkdir -p ${HOST}/data ${HOST}/users; cd ${HOST}
       echo '127.0.0.1 kubelet' >hosts; : >message; echo setting >config
@@ -182,12 +181,12 @@ describe("a pod with a user namespace", () => {
 
   it("is told by name which ids and file systems it cannot have", async () => {
     const mount = { container_path: "/data", host_path: `${HOST}/data` };
-    const other = [{ ...RANGE, host_id: 262_144 }];
-    const mapped = { ...mount, uidMappings: other, gidMappings: [RANGE] };
+    const other = [{ ...ID_RANGE, host_id: 262_144 }];
+    const mapped = { ...mount, uidMappings: other, gidMappings: [ID_RANGE] };
     expect(await refused([mapped], IN_POD)).toMatch(
       /InvalidArgument.*volume at "\/data" maps uids 0-65535 as 262144-327679.*pod's.*131072/,
     );
-    const userns_options = { ...OPTIONS.userns_options, uids: other };
+    const userns_options = { ...USER_NAMESPACE.userns_options, uids: other };
     const elsewhere = { security_context: { namespace_options: { pid: 1, userns_options } } };
     expect(await refused([], elsewhere)).toMatch(
       /InvalidArgument.*userns_options of the container/,
