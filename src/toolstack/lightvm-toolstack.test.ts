@@ -94,6 +94,11 @@ describe("a create that fails says why and leaves nothing", () => {
       { code: "unavailable", message: /boom at prepared/ },
     ],
     [
+      "the VMM dies when it is handed its files",
+      { guest: "boots", dieAt: "files" },
+      { code: "unavailable", message: /exit code 7; its last words: boom at files/ },
+    ],
+    [
       "the VMM dies in execute",
       { guest: "boots", dieAt: "execute" },
       { code: "unavailable", message: /boom at execute/ },

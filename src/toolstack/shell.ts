@@ -7,7 +7,7 @@ import { throwIfCancelled } from "../shared/wait.ts";
 import { type ProcessIdentity, setBackground } from "../vmm/process-identity.ts";
 import { VmmClient } from "../vmm/vmm-client.ts";
 import { explainVmmDeath } from "../vmm/vmm-death.ts";
-import { handToVmm, type PathToHand } from "../vmm/vmm-files.ts";
+import { type FileToHand, handToVmm, type PathToHand } from "../vmm/vmm-files.ts";
 import { spawnVmm, type VmmProcess } from "../vmm/vmm-process.ts";
 import { callAgent } from "./agent-call.ts";
 import { cpuShareOf, isUsual } from "./cpu-share.ts";
@@ -173,9 +173,22 @@ export class Shell implements AsyncDisposable {
     return this.#record;
   }
 
+  /** Hands files to its VMM; see `handToVmm`. When it has died, the error says how. */
+  async hand<Name extends string>(
+    files: Readonly<Record<Name, FileToHand | undefined>>,
+    signal: AbortSignal,
+  ): Promise<Record<Name, bigint>> {
+    const { hypervisor, vmmTimeoutMs: timeoutMs } = this.#tools;
+    try {
+      return await handToVmm(hypervisor, this.plan.directory.socket, files, { signal, timeoutMs });
+    } catch (error) {
+      throw await this.client.reasonFor(error);
+    }
+  }
+
   /** Hands the files over that the guest will be loaded from and written down to. */
   async handOver(signal: AbortSignal): Promise<void> {
-    this.#files ??= await this.#hand(signal);
+    this.#files ??= await this.#handUsual(signal);
   }
 
   /** The journal's token, if its VMM has the file: a shell that has waited was handed it when made. */
@@ -185,14 +198,14 @@ export class Shell implements AsyncDisposable {
 
   /** Kernel and ramdisk in place. */
   async load(signal: AbortSignal): Promise<void> {
-    const files = this.#files ?? (await this.#hand(signal));
+    const files = this.#files ?? (await this.#handUsual(signal));
     await this.client.call("load", files, { signal, timeoutMs: this.#tools.vmmTimeoutMs });
     this.#files = TAKEN_FILES;
   }
 
   /** Kernel, ramdisk and devices in place; the domain is ready to be unpaused. */
   async execute(stopwatch: Stopwatch, signal: AbortSignal): Promise<void> {
-    const files = this.#files ?? (await this.#hand(signal));
+    const files = this.#files ?? (await this.#handUsual(signal));
     stopwatch.step("hand over the files");
     const { commandLine } = this.plan.recipe.image;
     const argument = {
@@ -270,7 +283,7 @@ export class Shell implements AsyncDisposable {
     await this.#undo.disposeAsync();
   }
 
-  async #hand(signal: AbortSignal): Promise<HandedFiles> {
+  async #handUsual(signal: AbortSignal): Promise<HandedFiles> {
     const { directory, recipe } = this.plan;
     const files = {
       kernelFile: { path: recipe.image.kernel, flags: "r" },
@@ -278,8 +291,7 @@ export class Shell implements AsyncDisposable {
       bootLogFile: { path: directory.bootLog, flags: "a", mode: 0o600 },
       journalFile: fileOfJournal(directory),
     };
-    const wait = { signal, timeoutMs: this.#tools.vmmTimeoutMs };
-    return await handToVmm(this.#tools.hypervisor, directory.socket, files, wait);
+    return await this.hand(files, signal);
   }
 
   #write(change: Partial<ShellRecord>): void {

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { dirname } from "node:path";
 import { makeDirectories } from "../shared/make-directories.ts";
-import { handToVmm } from "../vmm/vmm-files.ts";
 import type { StartSign } from "./boot.ts";
 import type { BreakdownStep, PodVm, VmTap } from "./pod-vm.ts";
 import { fileOfJournal, type Shell, type ShellTools } from "./shell.ts";
@@ -45,7 +44,7 @@ export interface PodShell {
  */
 export async function executeUnikernel(
   shell: Shell,
-  tools: Pick<ShellTools, "hypervisor" | "vmmTimeoutMs">,
+  tools: Pick<ShellTools, "vmmTimeoutMs">,
   unikernel: Unikernel,
   stopwatch: Stopwatch,
   signal: AbortSignal,
@@ -60,7 +59,7 @@ export async function executeUnikernel(
     log: logPath === "" ? undefined : { path: logPath, flags: "a", mode: 0o640 },
     tap: tap && { fd: tap.fd, what: "the pod's tap" },
   };
-  const tokens = await handToVmm(tools.hypervisor, directory.socket, handed, wait);
+  const tokens = await shell.hand(handed, signal);
   stopwatch.step("hand over the files");
   const journalFile = shell.journalFile ?? tokens.journal;
   const files = { kernelFile: tokens.kernel, ramdiskFile: 0n, bootLogFile: 0n, journalFile };

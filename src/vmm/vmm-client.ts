@@ -39,6 +39,9 @@ interface PendingCall {
   readonly reject: (error: LightvmError) => void;
 }
 
+/** Between the failure of one connection and the end of another, which both come from one exit(2). */
+const LOSS_MS = 3000;
+
 const CONTROL_HELLO = encodeHello({ purpose: ClientHello_Purpose.PURPOSE_CONTROL });
 
 /**
@@ -108,6 +111,20 @@ export class VmmClient {
       return body.value as VmmReplies[Name];
     } finally {
       this.#pending.delete(id);
+    }
+  }
+
+  /**
+   * What is behind a failure of another connection to the same VMM: when nobody listens there any
+   * more, how the VMM was lost; otherwise the failure itself.
+   */
+  async reasonFor(failure: unknown): Promise<unknown> {
+    if (!(failure instanceof LightvmError) || failure.code !== "unavailable") return failure;
+    try {
+      return await waitFor(this.lost, "the end of the VMM", { timeoutMs: LOSS_MS });
+    } catch {
+      // The deadline is waitFor's only failure here: the VMM lives, and its socket has failed alone.
+      return failure;
     }
   }
 

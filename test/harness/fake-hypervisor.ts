@@ -127,7 +127,8 @@ export class FakeHypervisor implements Hypervisor {
     try {
       socket.write(hello);
       socket.write(encodeFrame(Buffer.from(JSON.stringify(files))));
-      await waitFor(once(socket, "data"), "the fake hand-over", { timeoutMs });
+      const answered = Promise.race([once(socket, "data"), once(socket, "close").then(hungUp)]);
+      await waitFor(answered, "the fake hand-over", { timeoutMs });
     } catch (cause) {
       throw new LightvmError("unavailable", `cannot hand files to ${socketPath}`, { cause });
     } finally {
@@ -160,4 +161,8 @@ function isAlive(pid: number): boolean {
   } catch {
     return false;
   }
+}
+
+function hungUp(): never {
+  throw new Error("the fake VMM hung up");
 }

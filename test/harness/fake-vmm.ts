@@ -303,6 +303,7 @@ function serveControl(socket: Socket): (frame: Buffer) => void {
 /** Node cannot receive a descriptor, so FakeHypervisor sends a path behind the hello. */
 function serveFiles(socket: Socket, tokens: readonly bigint[]): (frame: Buffer) => void {
   return (frame) => {
+    dieIf("files");
     const messages = JSON.parse(frame.toString("utf8")) as FileMessage[];
     for (const [index, { path, append }] of messages.entries()) {
       files.set(tokens[index] ?? 0n, openSync(path, append ? "a" : "r"));

@@ -1,9 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 
+/** In the life of a fake VMM. */
+type Moment = "start" | "prepare" | "prepared" | "files" | "load" | "execute" | "boot" | "signal";
+
 /** What a fake VMM and the guest in it do; see fake-vmm.ts. */
 export interface VmmBehaviour {
   /** Exits with code 7 at that moment ("signal": is killed with -9, after the exit is recorded). */
-  readonly dieAt?: "start" | "prepare" | "prepared" | "load" | "execute" | "boot" | "signal";
+  readonly dieAt?: Moment;
   /** Never answers that call. */
   readonly hangsAt?: "prepare" | "execute";
   /** Answers Prepare with NO_MEMORY and this message. */
